@@ -1,0 +1,144 @@
+"""What belongs to what: the arms and panels of a study, and the rows of a frame behind each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ablate.report.words import missing
+
+Record = Mapping[str, Any]
+
+
+class ArmKey(NamedTuple):
+    """An arm with its factors settled, as cells, findings and rows of the frame name it."""
+
+    arm: str
+    label: str
+
+
+class PanelKey(NamedTuple):
+    """A task on a backbone: what shares one picture. The backbone is empty where it is unknown."""
+
+    task: str
+    backbone: str
+
+
+def text(value: Any) -> str:
+    """The value as text; empty when it is missing."""
+    return "" if missing(value) else str(value)
+
+
+def arm_key(record: Record) -> ArmKey:
+    """The arm that a cell, a row, or one side of a finding is about."""
+    label = text(record.get("label")) or text(record.get("arm"))
+    return ArmKey(text(record.get("arm")) or label, label)
+
+
+def panel_key(record: Record) -> PanelKey:
+    """The task and backbone that a cell or a row is about."""
+    return PanelKey(text(record.get("task")), text(record.get("backbone")))
+
+
+def finding_panel(finding: Record) -> PanelKey:
+    """The task and backbone that a finding is about; "all tasks" where it spans them."""
+    backbone = finding.get("backbone") or (finding.get("treatment") or {}).get("backbone")
+    return PanelKey(text(finding.get("task")) or "all tasks", text(backbone))
+
+
+def arms(cells: Iterable[Record]) -> dict[ArmKey, int]:
+    """Every arm and its place, in the order in which the study names them."""
+    return {key: place for place, key in enumerate(dict.fromkeys(arm_key(c) for c in cells))}
+
+
+def grouped(cells: Iterable[Record]) -> dict[PanelKey, list[Record]]:
+    """Cells by panel, in order of appearance."""
+    panels: dict[PanelKey, list[Record]] = {}
+    for cell in cells:
+        panels.setdefault(panel_key(cell), []).append(cell)
+    return panels
+
+
+def panel_title(panel: PanelKey, panels: Iterable[PanelKey]) -> str:
+    """The task, with the backbone where the panels have more than one."""
+    backbones = {each.backbone for each in panels if each.backbone}
+    return f"{panel.task} · {panel.backbone}" if len(backbones) > 1 else panel.task
+
+
+def of_task(setting: Any, task: str) -> Any:
+    """A study-wide setting, or that of one task where tasks differ."""
+    return setting.get(task) if isinstance(setting, Mapping) else setting
+
+
+def split_of(findings: Record, about: Record, task: str, role: str) -> str:
+    """The split that chose (`search`) or that reports (`report`) for a task; empty if unknown."""
+    for source in (findings.get("split"), about.get("splits")):
+        named = of_task(source, task) if not _has_roles(source) else source
+        if isinstance(named, Mapping):
+            named = of_task(named.get(role), task)
+        elif role == "search":
+            named = None
+        if isinstance(named, str) and named:
+            return named
+    return ""
+
+
+def _has_roles(source: Any) -> bool:
+    return isinstance(source, Mapping) and bool({"search", "report"} & set(source))
+
+
+def metric_of(findings: Record, task: str) -> str:
+    """The metric that the findings on a task are about; empty if unknown."""
+    return text(of_task(findings.get("metric"), task))
+
+
+def primary_rows(frame: pd.DataFrame, findings: Record, about: Record) -> pd.DataFrame:
+    """Rows of the confirm stage on the reported split and metric, whatever became of the trial."""
+    return _rows(frame, findings, about, stage="confirm", role="report")
+
+
+def search_rows(frame: pd.DataFrame, findings: Record, about: Record) -> pd.DataFrame:
+    """Rows of the search stage on the split and metric that chose."""
+    return _rows(frame, findings, about, stage="search", role="search")
+
+
+def _rows(
+    frame: pd.DataFrame, findings: Record, about: Record, *, stage: str, role: str
+) -> pd.DataFrame:
+    if "stage" in frame.columns:
+        frame = frame[frame["stage"] == stage]
+    parts = [
+        _of_panel(part, findings, about, str(task), role)
+        for task, part in frame.groupby("task", sort=False)
+    ]
+    return pd.concat(parts) if parts else frame
+
+
+def _of_panel(
+    part: pd.DataFrame, findings: Record, about: Record, task: str, role: str
+) -> pd.DataFrame:
+    """One task's rows on its own split and metric; rows without either stay (failed trials)."""
+    for column, wanted in (
+        ("split", split_of(findings, about, task, role)),
+        ("metric", metric_of(findings, task)),
+    ):
+        if wanted and column in part.columns:
+            part = part[(part[column] == wanted) | part[column].isna()]
+    return part
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of plain values."""
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def lookup(cells: Sequence[Record], panel: PanelKey, side: Record | None) -> Record:
+    """The cell of one side of a finding; empty where the side is an average of cells."""
+    key = arm_key(side or {})
+    for cell in cells:
+        same_task = text(cell.get("task")) == panel.task
+        if same_task and arm_key(cell) == key and panel.backbone in ("", panel_key(cell).backbone):
+            return cell
+    return {}

@@ -1,0 +1,1 @@
+"""The methods: one paper, one file. The folder is the list."""

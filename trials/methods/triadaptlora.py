@@ -1,0 +1,212 @@
+"""TriAdaptLoRA: a triangular core whose rank grows where it moves (arXiv:2501.08008).
+
+`ΔW = α/r · B (L + U) A`, L lower and U upper triangular, both with the diagonal. Growing by one
+rank appends a row to L, a column to U, a row to A and a column to B and touches nothing else.
+
+Space for `max_rank` is allocated once; what is not yet grown is masked, gets no gradient, and its
+values are already those that growth would draw. So growth moves no memory, and trials that grow
+can share a pack.
+
+Shapes: S sites, I inputs, O outputs, R the largest rank that is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trials.catalogue import hyper, register
+from trials.methods.base import Method, Site, Update
+from trials.methods.initialisers import normal
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from trials.methods.base import Parameters
+
+_EPS = 1e-5
+
+
+@register("triadaptlora")
+@dataclass(frozen=True, kw_only=True)
+class TriAdaptLoRA(Method):
+    """Grow the sites whose normalised Frobenius norm of L + U rose most.
+
+    At every `interval` steps after `warmup`, with m the share of training done since then and G
+    the ranks still to give, k sites grow: `linear` k = int(G m), `nonlinear` k = int(G^m),
+    `fixed` k = `top_k`, always between 1 and the number of sites; ties grow too. Growth is cut
+    to the remaining budget (`rank` times the number of sites) and to `max_rank` at one site.
+    """
+
+    source = "TriAdaptLoRA 2025, arXiv:2501.08008"
+
+    rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
+    alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / current rank")
+    threshold: str = hyper(
+        "linear", choices=("linear", "nonlinear", "fixed"), help="how many sites grow at once"
+    )
+    top_k: int = hyper(1, low=1, help="sites that grow at once when the threshold is fixed")
+    initial_rank: int = hyper(1, low=1, help="rank of every site at the start")
+    max_rank: int | None = hyper(None, low=1, help="largest rank of a site; null: 4 × rank")
+    add_rank: int | None = hyper(None, low=1, help="ranks a site gains at once; null: rank / 2")
+    warmup: float = hyper(0.0, low=0.0, high=0.99, help="share of training before any growth")
+    interval: int = hyper(1, low=1, help="steps between two rounds of growth")
+    score: str = hyper(
+        "normalised", choices=("normalised", "squared"), help="change of ‖L+U‖/r, or of ‖L+U‖²"
+    )
+    orthogonality: float = hyper(0.0, low=0.0, help="weight of ‖AAᵀ-I‖ + ‖BᵀB-I‖")
+
+    @classmethod
+    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
+        """The start must lie within the budget, the budget within the cap."""
+        rank, start = hyperparameters["rank"], hyperparameters["initial_rank"]
+        cap = hyperparameters["max_rank"]
+        if start > rank:
+            return f"initial_rank {start} must be at most rank {rank}, the budget of a site"
+        if cap is not None and cap < rank:
+            return f"max_rank {cap} must be at least rank {rank}, the budget of a site"
+        return None
+
+    @property
+    def cap(self) -> int:
+        """The largest rank of one site."""
+        return self.max_rank if self.max_rank is not None else 4 * self.rank
+
+    @property
+    def growth(self) -> int:
+        """Ranks that a site gains at once; half the budget, as in the authors' table."""
+        return self.add_rank or max(1, self.rank // 2)
+
+    def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
+        """N(0, 0.02²), but B at zero in the first block, so that step 0 is the backbone."""
+        import torch
+
+        cap, start = self.cap, self.initial_rank
+        right = normal(cap, site.inputs, std=0.02, generator=generator)
+        lower = normal(cap, cap, std=0.02, generator=generator).tril()
+        upper = normal(cap, cap, std=0.02, generator=generator).triu()
+        left = normal(site.outputs, cap, std=0.02, generator=generator)
+        left[:, :start] = 0
+        score = self._norm(lower[:start, :start] + upper[:start, :start], torch.tensor(start))
+        return {
+            "a": right, "lower": lower, "upper": upper, "b": left,
+            "ranks": torch.tensor(float(start)), "previous": score,
+        }  # fmt: skip
+
+    def update(self, p: Parameters) -> Update:
+        """Left B (S, O, R), core L + U within the current rank (S, R, R), right A (S, R, I)."""
+        scale = self.alpha / (p["ranks"] + _EPS)
+        return Update(left=p["b"], core=self._core(p), right=p["a"], scale=scale[:, None, None])
+
+    def _core(self, p: Parameters) -> Tensor:
+        within = self._within(p)
+        return (p["lower"] + p["upper"]) * (within[:, :, None] & within[:, None, :])
+
+    def _within(self, p: Parameters) -> Tensor:
+        """(S, R) booleans: the ranks that have grown."""
+        import torch
+
+        return torch.arange(self.cap, device=p["ranks"].device) < p["ranks"][:, None]
+
+    def buffers(self) -> frozenset[str]:
+        """The current rank of each site, and its norm at the last round of growth."""
+        return frozenset({"ranks", "previous"})
+
+    def alive(self, p: Parameters) -> Mapping[str, Tensor]:
+        """Rows and columns up to the current rank; of L and U, their triangles."""
+        within = self._within(p)
+        square = within[:, :, None] & within[:, None, :]
+        return {
+            "a": within[:, :, None].expand_as(p["a"]),
+            "b": within[:, None, :].expand_as(p["b"]),
+            "lower": square.tril(),
+            "upper": square.triu(),
+        }
+
+    def penalty(self, p: Parameters) -> Tensor | None:
+        """`orthogonality` times the mean of both deviations from orthogonal factors, (S,)."""
+        if self.orthogonality == 0:
+            return None
+        import torch
+
+        within = self._within(p)
+        right = p["a"] * within[:, :, None]
+        left = p["b"] * within[:, None, :]
+        identity = torch.diag_embed(within.to(right.dtype))
+        deviations = (right @ right.mT - identity, left.mT @ left - identity)
+        norms = [torch.linalg.matrix_norm(d) for d in deviations]
+        return self.orthogonality * (norms[0] + norms[1]) / 2
+
+    def _norm(self, core: Tensor, ranks: Tensor) -> Tensor:
+        norm = core.square().sum((-2, -1))
+        return norm if self.score == "squared" else norm.sqrt() / ranks
+
+    def num_growing(self, done: float, remaining: int, num_sites: int) -> int:
+        """k, the number of sites that grow in one round.
+
+        Args:
+            done: share of training done since the warm-up, in [0, 1].
+            remaining: ranks still to give over all sites, at least 1.
+            num_sites: number of sites.
+        """
+        if self.threshold == "linear":
+            k = int(remaining * done)
+        elif self.threshold == "nonlinear":
+            k = int(math.exp(done * math.log(remaining)))
+        else:
+            k = self.top_k
+        return min(max(k, 1), num_sites)
+
+    def after_step(self, groups: Sequence[Parameters], step: int, num_steps: int) -> None:
+        """One round of growth where the schedule has one."""
+        start = int(self.warmup * num_steps)
+        if step <= start or step % self.interval:
+            return
+        ranks = [rank for p in groups for rank in p["ranks"].int().tolist()]
+        remaining = self.rank * len(ranks) - sum(ranks)
+        if remaining <= 0:
+            return
+        norms = [self._norm(self._core(p).detach(), p["ranks"]) for p in groups]
+        scores = [
+            score
+            for p, norm in zip(groups, norms, strict=True)
+            for score in (norm - p["previous"]).tolist()
+        ]
+        done = (step - start) / (num_steps - start)
+        k = self.num_growing(done, remaining, len(ranks))
+        grown = iter(grow(ranks, scores, k, add=self.growth, budget=remaining, cap=self.cap))
+        for p, norm in zip(groups, norms, strict=True):
+            p["previous"].copy_(norm)
+            p["ranks"].copy_(p["ranks"].new_tensor([next(grown) for _ in range(len(norm))]))
+
+    def curves(self, groups: Sequence[Parameters]) -> Mapping[str, float]:
+        """The total rank."""
+        return {"total_rank": float(sum(p["ranks"].sum().item() for p in groups))}
+
+    def num_parameters(self, site: Site) -> int:
+        """r (in + out) + r (r + 1), at an even growth to the budget."""
+        return self.rank * (site.inputs + site.outputs) + self.rank * (self.rank + 1)
+
+
+def grow(
+    ranks: Sequence[int], scores: Sequence[float], k: int, *, add: int, budget: int, cap: int
+) -> list[int]:
+    """New ranks after one round: every site that scores at least the k-th best grows.
+
+    Args:
+        ranks, scores: (sites,) current ranks, and how much each site has moved.
+        k: number of sites that set the threshold.
+        add: ranks that a site gains.
+        budget: ranks that may be given in all; the best scores are served first.
+        cap: largest rank of a site.
+    """
+    threshold = sorted(scores, reverse=True)[k - 1]
+    grown = list(ranks)
+    for site in sorted(range(len(ranks)), key=lambda s: (-scores[s], s)):
+        if scores[site] >= threshold:
+            gain = max(0, min(add, budget, cap - grown[site]))
+            grown[site] += gain
+            budget -= gain
+    return grown
