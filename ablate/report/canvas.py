@@ -1,14 +1,10 @@
-"""What every figure shares: a themed SVG canvas, colours and markers of arms, and rows of labels.
+"""What every figure shares: bare axes, colours and markers of arms, rows of labels, a key.
 
-Figures are drawn in placeholder colours, which `svg` swaps for CSS variables; so one drawing serves
-the light page, the dark page and paper. Text stays text, ids are unique to the drawing, and neither
-a date nor a random id gets in: the same data give the same bytes.
+The colours are placeholders, which `ablate.report.svgtext` swaps for the variables of a theme.
 """
 
 from __future__ import annotations
 
-import io
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,34 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from ablate.report.scope import PanelKey
+
 WIDTH = 400  # units of the viewBox, which are matplotlib's points: legible on a phone
 SMALL = 11.0
 HAIR = 1.0
 
+# Placeholders, see svgtext.
 INK, MUTED, GRID, SURFACE, BAD = "#010101", "#020202", "#030303", "#040404", "#060606"
-_VARIABLES = {
-    INK: "--ink", MUTED: "--muted", GRID: "--line", SURFACE: "--surface", BAD: "--bad",
-    **{f"#0501{index:02x}": f"--series-{index + 1}" for index in range(8)},
-}  # fmt: skip
-# (light, dark): the neutral tones of the page, then Okabe and Ito's eight colours, each moved just
-# far enough to keep a contrast of 3:1 on its background.
-_PALETTE = {
-    "--ink": ("#17202b", "#e8edf2"),
-    "--muted": ("#566270", "#9eabb8"),
-    "--line": ("#dfe4ea", "#2c3640"),
-    "--surface": ("#ffffff", "#161c23"),
-    "--bad": ("#b84f00", "#ff8a3d"),
-    "--series-1": ("#0072b2", "#4aa3df"),
-    "--series-2": ("#d55e00", "#ee7733"),
-    "--series-3": ("#008f68", "#1fbf92"),
-    "--series-4": ("#b4588f", "#d98bbb"),
-    "--series-5": ("#b97d00", "#e6a822"),
-    "--series-6": ("#2f97cf", "#7cc7f2"),
-    "--series-7": ("#444f5c", "#c3ccd6"),
-    "--series-8": ("#8f8400", "#e8dd4f"),
-}
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "axes.unicode_minus": True,
@@ -69,11 +47,6 @@ def look(index: int, label: str) -> Look:
     """The look of the arm at this place in the study: colours repeat after 8, with a new marker."""
     shift = index // 8
     return Look(f"#0501{index % 8:02x}", _MARKERS[(index + shift) % 8], label)
-
-
-def palette_css(theme: int) -> str:
-    """CSS declarations of the figures' variables; theme 0 is light and 1 is dark."""
-    return "".join(f"{name}:{tones[theme]};" for name, tones in _PALETTE.items())
 
 
 @contextmanager
@@ -135,11 +108,15 @@ def name_axis(ax: Axes, text: str) -> None:
     ax.set_xlabel(text, color=MUTED, fontsize=SMALL, loc="left", labelpad=5)
 
 
-def legend(ax: Axes, looks: Sequence[Look], *, height: float, below: float = 46) -> None:
-    """A key under the axes, one arm a line; `below` is the distance under the plot."""
-    step = 16 / height
+def name_height(ax: Axes, text: str) -> None:
+    """The vertical axis' title, level and on top so that it is read without turning the head."""
+    ax.set_title(shortened(text, 60), color=MUTED, fontsize=SMALL, loc="left", pad=9)
+
+
+def legend(ax: Axes, looks: Sequence[Look], *, plot: float) -> None:
+    """A key under axes that are `plot` units high, one arm a line."""
     for index, item in enumerate(looks):
-        place = -(below / height) - step * index
+        place = -(54 + 17 * index) / plot
         ax.plot(
             [0.012], [place], item.marker, color=item.colour, markersize=6,
             transform=ax.transAxes, clip_on=False,
@@ -150,55 +127,10 @@ def legend(ax: Axes, looks: Sequence[Look], *, height: float, below: float = 46)
         )  # fmt: skip
 
 
-def svg(ax: Axes, name: str, title: str) -> str:
-    """The drawing as one inline `<svg>` element.
+class Drawing(NamedTuple):
+    """One panel as drawn: where it belongs, a remark for its heading, and its text alternative."""
 
-    Args:
-        ax: drawn axes.
-        name: unique on the page; made the prefix of every id.
-        title: what the drawing shows, for readers who cannot see it.
-    """
-    buffer = io.StringIO()
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("these axes belong to no figure")
-    blank = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=blank)
-    return _inline(buffer.getvalue(), name, title)
-
-
-def _inline(text: str, name: str, title: str) -> str:
-    """Matplotlib's file as an element of a page: themed, responsive, its ids its own."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = text.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
-    text = re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font: \1 var(--sans)", text)
-    text = re.sub(r"(?<=: )#[0-9a-f]{6}(?=[;\"])", _variable, text)
-    view = re.search(r'viewBox="[^"]*"', text)
-    head = f'<svg {view.group() if view else ""} role="img" aria-label="{_attribute(title)}">'
-    return head + text[text.index(">") + 1 :].rstrip()
-
-
-def _variable(match: re.Match[str]) -> str:
-    name = _VARIABLES.get(match.group())
-    return f"var({name})" if name else match.group()
-
-
-def _attribute(text: str) -> str:
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(raw, safe)
-    return text
-
-
-def standalone(element: str) -> str:
-    """An inline drawing as a file of its own that follows the reader's light or dark theme."""
-    style = (
-        f"<style>:root{{--sans:system-ui,sans-serif;background:var(--surface);{palette_css(0)}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{palette_css(1)}}}}}</style>"
-    )
-    head = '<?xml version="1.0" encoding="utf-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" '
-    opening, rest = element.removeprefix("<svg ").split(">", 1)
-    return f"{head}{opening}>{style}{rest}\n"
+    panel: PanelKey
+    aside: str
+    ax: Axes
+    alt: str

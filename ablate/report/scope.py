@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ablate.report.words import missing
+from ablate.frame import CONFIRM_STAGES
+from ablate.report.words import decimals_for, missing
 
 Record = Mapping[str, Any]
 
@@ -24,6 +26,57 @@ class PanelKey(NamedTuple):
 
     task: str
     backbone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What figures are drawn from.
+
+    Attributes:
+        findings: the findings document.
+        panels: its cells by task and backbone.
+        arms: every arm and its place in the study.
+        runs: confirm rows on the split and metric that report.
+        asks: search rows on the split and metric that chose.
+    """
+
+    findings: Record
+    panels: Mapping[PanelKey, Sequence[Record]]
+    arms: Mapping[ArmKey, int]
+    runs: pd.DataFrame
+    asks: pd.DataFrame
+
+
+def source(frame: pd.DataFrame, findings: Record, about: Record) -> Source:
+    """Arrange a frame and its findings by panel and arm."""
+    cells = findings.get("cells") or []
+    return Source(
+        findings=findings,
+        panels=grouped(cells),
+        arms=arms(cells),
+        runs=primary_rows(frame, findings, about),
+        asks=search_rows(frame, findings, about),
+    )
+
+
+def at_panel(rows: pd.DataFrame, panel: PanelKey) -> list[dict[str, Any]]:
+    """The rows of one task on one backbone."""
+    if rows.empty:
+        return []
+    found = rows[rows["task"] == panel.task]
+    if panel.backbone and "backbone" in found.columns:
+        found = found[found["backbone"] == panel.backbone]
+    return records(found)
+
+
+def direction(rows: Iterable[Record]) -> str:
+    """Which way is better, as the rows say; empty where they do not."""
+    for row in rows:
+        named = text(row.get("direction")).lower()
+        if named:
+            low = named.startswith(("min", "low", "down", "-"))
+            return "lower is better" if low else "higher is better"
+    return ""
 
 
 def text(value: Any) -> str:
@@ -95,20 +148,20 @@ def metric_of(findings: Record, task: str) -> str:
 
 
 def primary_rows(frame: pd.DataFrame, findings: Record, about: Record) -> pd.DataFrame:
-    """Rows of the confirm stage on the reported split and metric, whatever became of the trial."""
-    return _rows(frame, findings, about, stage="confirm", role="report")
+    """Rows of confirm stages on the reported split and metric, whatever became of the trial."""
+    return _rows(frame, findings, about, stages=CONFIRM_STAGES, role="report")
 
 
 def search_rows(frame: pd.DataFrame, findings: Record, about: Record) -> pd.DataFrame:
     """Rows of the search stage on the split and metric that chose."""
-    return _rows(frame, findings, about, stage="search", role="search")
+    return _rows(frame, findings, about, stages=("search",), role="search")
 
 
 def _rows(
-    frame: pd.DataFrame, findings: Record, about: Record, *, stage: str, role: str
+    frame: pd.DataFrame, findings: Record, about: Record, *, stages: Sequence[str], role: str
 ) -> pd.DataFrame:
     if "stage" in frame.columns:
-        frame = frame[frame["stage"] == stage]
+        frame = frame[frame["stage"].isin(stages)]
     parts = [
         _of_panel(part, findings, about, str(task), role)
         for task, part in frame.groupby("task", sort=False)
@@ -126,6 +179,8 @@ def _of_panel(
     ):
         if wanted and column in part.columns:
             part = part[(part[column] == wanted) | part[column].isna()]
+    if not metric_of(findings, task) and "primary" in part.columns:
+        part = part[part["primary"].astype("boolean").fillna(True)]
     return part
 
 
@@ -142,3 +197,16 @@ def lookup(cells: Sequence[Record], panel: PanelKey, side: Record | None) -> Rec
         if same_task and arm_key(cell) == key and panel.backbone in ("", panel_key(cell).backbone):
             return cell
     return {}
+
+
+def decimals(findings: Record, task: str) -> int:
+    """Decimals for the scores and differences of one task, or of all tasks where it has no cell."""
+    cells: Sequence[Record] = findings.get("cells") or []
+    own = [cell.get("mean") for cell in cells if text(cell.get("task")) == task]
+    means = own or [cell.get("mean") for cell in cells]
+    gaps = [
+        finding.get("estimate")
+        for finding in findings.get("findings") or []
+        if finding_panel(finding).task == task
+    ]
+    return min(decimals_for(means), decimals_for(gaps))

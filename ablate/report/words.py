@@ -82,7 +82,7 @@ GLOSSARY = (
         "The chance of a difference at least this large were there none, corrected for how "
         "many comparisons were made at once.",
     ),
-    ("Effect size", "The difference in units of its spread, so that tasks can be set side by side."),
+    ("Effect size", "The difference in units of its spread, to set tasks side by side."),
     (
         "Confirmatory, exploratory",
         "A confirmatory result tests a claim that was written down before the runs. An "
@@ -97,7 +97,7 @@ GLOSSARY = (
         "Real but trivial",
         "A difference is shown to exist and to lie within the margin that the study declared.",
     ),
-    ("Search, confirm", "Search chooses hyperparameters; confirm runs the chosen ones on new seeds."),
+    ("Search, confirm", "Search chooses hyperparameters; confirm runs them on new seeds."),
 )
 
 
@@ -110,29 +110,29 @@ def missing(value: Any) -> bool:
     return bool(pd.isna(value))
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
     """The value as a finite float, or None."""
     if missing(value) or isinstance(value, str | dict | list | tuple | set | bytes):
         return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    real = float(value)
+    return real if math.isfinite(real) else None
 
 
 def number(value: Any, decimals: int = 3, *, signed: bool = False) -> str:
     """A number with fixed decimals and a true minus sign; a dash when it is missing."""
-    finite = _finite(value)
-    if finite is None:
+    real = finite(value)
+    if real is None:
         return DASH
-    text = f"{abs(finite):.{decimals}f}"
+    text = f"{abs(real):.{decimals}f}"
     is_zero = not text.strip("0.")
-    if finite < 0 and not is_zero:
+    if real < 0 and not is_zero:
         return MINUS + text
     return "+" + text if signed and not is_zero else text
 
 
 def interval(low: Any, high: Any, decimals: int = 3, *, signed: bool = False) -> str:
     """An interval in brackets; one dash when either end is missing."""
-    if _finite(low) is None or _finite(high) is None:
+    if finite(low) is None or finite(high) is None:
         return DASH
     ends = (number(end, decimals, signed=signed) for end in (low, high))
     return f"[{', '.join(ends)}]"
@@ -140,18 +140,18 @@ def interval(low: Any, high: Any, decimals: int = 3, *, signed: bool = False) ->
 
 def p_value(value: Any) -> str:
     """A p value: three decimals, "<0.001" below that, a dash when it is missing."""
-    finite = _finite(value)
-    if finite is None:
+    real = finite(value)
+    if real is None:
         return DASH
-    if finite < 0.001:
+    if real < 0.001:
         return "<0.001"
-    return ">0.999" if finite > 0.999 else f"{finite:.3f}"
+    return ">0.999" if real > 0.999 else f"{real:.3f}"
 
 
 def count(value: Any) -> str:
     """A whole number with thousands separated; a dash when it is missing."""
-    finite = _finite(value)
-    return DASH if finite is None else f"{round(finite):,}"
+    real = finite(value)
+    return DASH if real is None else f"{round(real):,}"
 
 
 def setting(value: Any) -> str:
@@ -162,12 +162,12 @@ def setting(value: Any) -> str:
         return ", ".join(setting(item) for item in value)
     if isinstance(value, bool | str):
         return str(value)
-    finite = _finite(value)
-    if finite is None:
+    real = finite(value)
+    if real is None:
         return str(value)
-    if finite != 0 and (abs(finite) < 1e-3 or abs(finite) >= 1e6):
-        return _scientific(finite)
-    return f"{finite:.4g}" if abs(finite) < 1000 else f"{finite:g}"
+    if real != 0 and (abs(real) < 1e-3 or abs(real) >= 1e6):
+        return _scientific(real)
+    return f"{real:.4g}" if abs(real) < 1000 else f"{real:g}"
 
 
 def _scientific(value: float) -> str:
@@ -183,7 +183,7 @@ def settings(values: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 def decimals_for(values: Iterable[Any]) -> int:
     """Decimals that suit scores of this size: 4 on a scale of 0 to 1, 2 on a scale of 0 to 100."""
-    sizes = [abs(finite) for value in values if (finite := _finite(value)) is not None]
+    sizes = [abs(real) for value in values if (real := finite(value)) is not None]
     largest = max(sizes, default=1.0)
     if largest <= 1.5:
         return 4

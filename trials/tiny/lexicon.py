@@ -87,7 +87,8 @@ break broke broken, read read read, write wrote written, drive drove driven, wea
 sew sewed sewn, build built built, leave left left, think thought thought, know knew known,
 say said said, give gave given, send sent sent, lend lent lent, show showed shown,
 sleep slept slept, wake woke woken, run ran run, fall fell fallen, rise rose risen,
-withdraw withdrew withdrawn, swim swam swum, weep wept wept, sing sang sung, drop dropped dropped, stop stopped stopped"""
+withdraw withdrew withdrawn, swim swam swum, weep wept wept, sing sang sung,
+drop dropped dropped, stop stopped stopped"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,7 +207,7 @@ def _antonym(rng: Random, table: dict[str, Word], lemma: str) -> str | None:
 def _oppose_clause(rng: Random, sentence: Sentence) -> Sentence | None:
     def edit(clause: Clause) -> Clause | None:
         options = [
-            replace(clause, **{field: word})
+            replace(clause, **{field: word})  # type: ignore[arg-type]
             for field, table in _CLAUSE_WORDS.items()
             if (word := _antonym(rng, table, getattr(clause, field)))
         ]
@@ -281,10 +281,9 @@ def _break_relative(rng: Random, sentence: Sentence) -> Sentence | None:
 
 
 def _break_relativiser(rng: Random, sentence: Sentence) -> Sentence | None:
-    swapped = {"who": "which", "which": "who", "that": "what"}
+    swapped = {"who": "which", "which": "who", "that": "that"}
     return _edit_relative(
-        rng, sentence,
-        lambda r: replace(r, relativiser=swapped[r.relativiser]) if r.relativiser != "that" else r,
+        rng, sentence, lambda r: replace(r, relativiser=swapped[r.relativiser])
     )  # fmt: skip
 
 
@@ -300,8 +299,9 @@ def _break_determiner(rng: Random, sentence: Sentence) -> Sentence | None:
     def edit(phrase: Phrase) -> Phrase | None:
         if phrase.determiner in {"", "the"} | _POSSESSIVES:
             return None
-        wrong = SINGULAR_DETERMINERS if phrase.plural else PLURAL_DETERMINERS
-        return replace(phrase, determiner=rng.choice(wrong[1:]))
+        if phrase.plural:
+            return replace(phrase, determiner=rng.choice(("a", "this", "that", "every", "each")))
+        return replace(phrase, determiner=rng.choice(("these", "those", "many", "several", "two")))
 
     return edit_one_phrase(rng, sentence, edit)
 

@@ -1,0 +1,77 @@
+"""Strip plot: every finished run of every arm, runs of the same seed joined, one panel per task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from ablate.report import canvas, words
+from ablate.report.canvas import MUTED, Drawing
+from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direction, text
+
+_ROW_MEAN, _ROW_RUNS = -0.12, 0.16  # the mean lies just above the runs it sums up
+
+
+def panels(source: Source) -> Iterator[Drawing]:
+    """One panel per task and backbone that has a finished run."""
+    for panel, cells in source.panels.items():
+        rows = [row for row in at_panel(source.runs, panel) if _scored(row)]
+        if rows:
+            metric = text(rows[0].get("metric")) or "score"
+            alt = f"{metric} of each finished run on {panel.task}, by arm"
+            yield Drawing(panel, "", _panel(cells, rows, source.arms), alt)
+
+
+def _scored(row: Record) -> bool:
+    return row.get("status") == "finished" and not words.missing(row.get("score"))
+
+
+def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey, int]) -> Axes:
+    ax = canvas.row_axes(len(cells), row=46)
+    places = {arm_key(cell): place for place, cell in enumerate(cells)}
+    _seed_lines(ax, rows, places)
+    decimals = words.decimals_for([cell.get("mean") for cell in cells])
+    for place, cell in enumerate(cells):
+        key = arm_key(cell)
+        look = canvas.look(arms[key], key.label)
+        scores = [row["score"] for row in rows if arm_key(row) == key]
+        ax.plot(
+            scores, [place + _ROW_RUNS] * len(scores), look.marker, color=look.colour,
+            markersize=5.5, alpha=0.75, markeredgewidth=0, linestyle="none", zorder=3,
+        )  # fmt: skip
+        _mean(ax, place, cell, look.colour)
+        aside = f"{words.number(cell.get('mean'), decimals)} · n {words.count(cell.get('n'))}"
+        canvas.row_label(ax, place, key.label, aside)
+    way = direction(rows)
+    metric = text(rows[0].get("metric")) or "score"
+    canvas.name_axis(ax, f"{metric}{f'  ·  {way}' if way else ''}")
+    ax.margins(x=0.05)
+    return ax
+
+
+def _seed_lines(ax: Axes, rows: Sequence[Record], places: Mapping[ArmKey, int]) -> None:
+    """A thin line through the runs of each seed, from the first arm to the last."""
+    seeds: dict[Any, list[tuple[float, float]]] = {}
+    for row in rows:
+        if (place := places.get(arm_key(row))) is not None and not words.missing(row.get("seed")):
+            seeds.setdefault(row["seed"], []).append((place + _ROW_RUNS, row["score"]))
+    for points in seeds.values():
+        ordered = sorted(points)
+        ax.plot(
+            [score for _, score in ordered], [place for place, _ in ordered],
+            color=MUTED, linewidth=0.8, alpha=0.32, zorder=1.5,
+        )  # fmt: skip
+
+
+def _mean(ax: Axes, place: int, cell: Record, colour: str) -> None:
+    """The cell's mean with its interval, as the findings state them."""
+    low, high, mean = (words.finite(cell.get(name)) for name in ("ci_low", "ci_high", "mean"))
+    at = place + _ROW_MEAN
+    if low is not None and high is not None:
+        ax.plot([low, high], [at, at], color=colour, linewidth=3, alpha=0.5, zorder=2)
+    if mean is not None:
+        ax.plot(
+            [mean], [at], "|", color=colour, markersize=11, markeredgewidth=2.4, zorder=4,
+        )  # fmt: skip

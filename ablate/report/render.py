@@ -1,0 +1,114 @@
+"""Write a report: one page that opens from disk, its figures, its tables and its findings."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from ablate.report import figures as drawings
+from ablate.report import tables, view
+from ablate.report.figures import Figure
+from ablate.report.svgtext import palette_css, standalone
+
+
+def write(
+    frame: pd.DataFrame, findings: Mapping[str, Any], about: Mapping[str, Any], folder: Path
+) -> Path:
+    """Write the report of a study; equal input gives equal bytes.
+
+    Args:
+        frame: one row per trial, split and metric (see `ablate.frame`).
+        findings: the findings document, schema 1.
+        about: context; every key may be absent: `study`, `question`, `splits` (`{"search", "report"}`
+            or one such per task), `selection`, `sampler`, `pruner`, `budget`, `revisions` (each
+            `{"revision", "when", "added", "after_results"}`), `environment` (texts or mappings),
+            `mlflow` (already redacted), `version`, `generated_at`, `caveats`.
+        folder: created if need be; files of an earlier report are replaced, each at once.
+
+    Returns:
+        The path of `report.html`. Beside it lie `findings.json`, `tables/` and `figures/`.
+    """
+    drawn = drawings.draw(frame, findings, about)
+    files = {
+        **{
+            f"figures/{panel.name}.svg": standalone(panel.svg)
+            for figure in drawn
+            for panel in figure.panels
+        },
+        **{f"tables/{name}.csv": text for name, text in view.csv_files(findings).items()},
+        "tables/trials.csv": tables.trials_csv(frame),
+        "findings.json": findings_json(findings),
+        "report.html": html(frame, findings, about, drawn),
+    }
+    for name, text in files.items():
+        _replace(folder / name, text)
+    _forget_old_figures(folder, files)
+    return folder / "report.html"
+
+
+def findings_json(findings: Mapping[str, Any]) -> str:
+    """The findings document, indented, keys sorted; what is no finite number is null."""
+    document = tables.plain(findings)
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def html(
+    frame: pd.DataFrame,
+    findings: Mapping[str, Any],
+    about: Mapping[str, Any],
+    figures: tuple[Figure, ...],
+) -> str:
+    """The page as one self-contained document."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(_resource),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = _resource("page.js")
+    return environment.get_template("page.html.jinja").render(
+        **view.page(frame, findings, about, figures),
+        css=Markup(_resource("page.css")),
+        light=Markup(palette_css(0)),
+        dark=Markup(palette_css(1)),
+        script=Markup(script),
+        script_hash=_digest(script),
+        svg={panel.name: Markup(panel.svg) for figure in figures for panel in figure.panels},
+    )
+
+
+def _digest(script: str) -> str:
+    """The script's hash as a content security policy states it: no other script may run."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _resource(name: str) -> str:
+    """A file that ships with this package."""
+    return (resources.files("ablate.report") / name).read_text(encoding="utf-8")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = path.with_name(f".{path.name}.new")
+    waiting.write_text(text, encoding="utf-8", newline="\n")
+    waiting.replace(path)
+
+
+def _forget_old_figures(folder: Path, files: Mapping[str, str]) -> None:
+    """Remove figures of an earlier report that this one no longer has."""
+    for path in sorted((folder / "figures").glob("*.svg")):
+        ours = path.name.startswith(tuple(f"{name}-" for name in drawings.NAMES))
+        if ours and f"figures/{path.name}" not in files:
+            path.unlink()

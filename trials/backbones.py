@@ -1,0 +1,348 @@
+"""Backbones: load one frozen, with its tokenizer; list its sites and its head.
+
+A backbone is named by a folder, by a name under one of the `models` roots, by `tiny` (embedded),
+or by a hub id with an optional `@revision`. Weights load as float32; remote code never runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trials.errors import UserError, nearest
+from trials.methods.base import Site
+from trials.targets import CANONICAL_TARGETS
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_HERE = Path(__file__).parent
+_DIGESTED = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family of models names its parts.
+
+    Attributes:
+        targets: canonical name -> pattern that the end of a module's path must match.
+        head: paths of the head's linear maps, which start anew for each trial.
+    """
+
+    targets: Mapping[str, str]
+    head: tuple[str, ...]
+
+
+_ENCODER = {
+    "query": r"attention\.self\.query",
+    "key": r"attention\.self\.key",
+    "value": r"attention\.self\.value",
+    "attention_output": r"attention\.output\.dense",
+    "intermediate": r"layer\.\d+\.intermediate\.dense",
+    "output": r"layer\.\d+\.output\.dense",
+}
+_DECODER = {
+    "query": r"self_attn\.q_proj",
+    "key": r"self_attn\.k_proj",
+    "value": r"self_attn\.v_proj",
+    "attention_output": r"self_attn\.o_proj",
+    "gate": r"mlp\.gate_proj",
+    "intermediate": r"mlp\.up_proj",
+    "output": r"mlp\.down_proj",
+}
+_BERT = Family(_ENCODER, ("classifier",))
+_ROBERTA = Family(_ENCODER, ("classifier.dense", "classifier.out_proj"))
+_LLAMA = Family(_DECODER, ("score",))
+FAMILIES: Mapping[str, Family] = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen model in evaluation mode, with its tokenizer.
+
+    Attributes:
+        name: hub id or folder name.
+        digest: hub commit or digest of the folder's files.
+        model: a sequence classification model; no parameter requires a gradient.
+        tokenizer: its tokenizer, padding on the right.
+        family: how its parts are named.
+    """
+
+    name: str
+    digest: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    family: Family
+
+    @property
+    def initializer_range(self) -> float:
+        """Standard deviation of a new head's weights, as the model's own configuration says."""
+        return float(getattr(self.model.config, "initializer_range", 0.02))
+
+
+def find(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> Path | None:
+    """The folder that a reference names, or None when it must be a hub id.
+
+    Args:
+        reference: folder, name under a root, `tiny`, or hub id.
+        roots: folders that hold backbones by name, in the order they are asked.
+        base: what a relative folder is relative to.
+
+    Raises:
+        UserError: the reference is a path, and there is no backbone in that folder.
+    """
+    for root in roots:
+        if (root / reference / "config.json").is_file():
+            return root / reference
+    if reference == "tiny":
+        return _HERE / "tiny" / "backbone"
+    if reference.startswith((".", "/", "~")):
+        folder = ((base or Path()) / Path(reference).expanduser()).resolve()
+        if not (folder / "config.json").is_file():
+            raise UserError(f"backbone '{reference}': no config.json in {folder}")
+        return folder
+    return None
+
+
+def configuration(
+    reference: str, roots: Sequence[Path] = (), base: Path | None = None
+) -> PretrainedConfig:
+    """A backbone's configuration without its weights: from a folder, the package, or the hub.
+
+    Raises:
+        UserError: nothing of that name can be had, or the family is not known.
+    """
+    import transformers
+
+    folder = find(reference, roots, base)
+    packaged = {path.stem: path for path in (_HERE / "configurations").glob("*.json")}
+    name = reference.partition("@")[0].rpartition("/")[2]
+    if folder is not None:
+        config = transformers.AutoConfig.from_pretrained(folder)
+    elif name in packaged:
+        fields = json.loads(packaged[name].read_text())
+        config = transformers.AutoConfig.for_model(**fields)
+    else:
+        config = _from_hub(transformers.AutoConfig, reference)
+    family_of(config)
+    return config
+
+
+def family_of(config: PretrainedConfig) -> Family:
+    """The naming of a configuration's family.
+
+    Raises:
+        UserError: the family is not one of those that are known.
+    """
+    if config.model_type not in FAMILIES:
+        raise UserError(
+            f"backbones of type '{config.model_type}' are not known{nearest('', FAMILIES)}"
+        )
+    return FAMILIES[config.model_type]
+
+
+def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:
+    """The model without weights, to list sites and count parameters."""
+    import torch
+    import transformers
+
+    config.num_labels = num_labels
+    with torch.device("meta"):
+        return transformers.AutoModelForSequenceClassification.from_config(config)
+
+
+@functools.lru_cache(maxsize=4)
+def load(
+    reference: str,
+    num_labels: int,
+    roots: tuple[Path, ...] = (),
+    base: Path | None = None,
+    device: str = "cpu",
+) -> Backbone:
+    """Load a backbone once per process; equal arguments give the same object.
+
+    Raises:
+        UserError: it cannot be found or read.
+    """
+    import torch
+    import transformers
+
+    folder = find(reference, roots, base)
+    family = family_of(configuration(reference, roots, base))
+    options: dict[str, Any] = {"num_labels": num_labels, "dtype": torch.float32}
+    with _quiet():
+        if folder is not None:
+            name, digest = folder.name, folder_digest(folder)
+            model = _read(transformers.AutoModelForSequenceClassification, folder, **options)
+            tokenizer = _read(transformers.AutoTokenizer, folder)
+        else:
+            name = reference
+            model = _from_hub(transformers.AutoModelForSequenceClassification, reference, **options)
+            digest = str(model.config._commit_hash)
+            tokenizer = _from_hub(transformers.AutoTokenizer, reference)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Backbone(
+        "tiny" if reference == "tiny" else name,
+        digest,
+        model.to(device).eval().requires_grad_(False),
+        tokenizer,
+        family,
+    )
+
+
+def resolve(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> str:
+    """The digest of a backbone without loading it: of its files, or the hub's commit.
+
+    Raises:
+        UserError: it cannot be found.
+    """
+    folder = find(reference, roots, base)
+    if folder is not None:
+        family_of(configuration(reference, roots, base))
+        return folder_digest(folder)
+    import transformers
+
+    config = _from_hub(transformers.AutoConfig, reference)
+    family_of(config)
+    return str(config._commit_hash)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 (hex) over names and contents of the files that a backbone is read from."""
+    files = sorted({path for pattern in _DIGESTED for path in folder.glob(pattern)})
+    stamps = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
+    return _digest_of(stamps)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for name, _, _ in stamps:
+        with Path(name).open("rb") as file:
+            part = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{Path(name).name}\0{part}\n".encode())
+    return total.hexdigest()
+
+
+def sites(model: nn.Module, family: Family, targets: Sequence[str] | Mapping[str, Any]) -> list[Site]:
+    """The linear maps that a trial adapts, in the order of the model's modules.
+
+    Args:
+        model: the backbone, with or without weights.
+        family: how its parts are named.
+        targets: canonical names, or `{"modules": [regular expressions]}` that must match a whole
+            module path.
+
+    Raises:
+        UserError: a target matches no module; all such targets are named.
+    """
+    from torch import nn
+
+    patterns = _patterns(family, targets)
+    found: dict[str, list[Site]] = {name: [] for name in patterns}
+    ordered = []
+    for path, module in model.named_modules():
+        if not isinstance(module, nn.Linear) or path in family.head:
+            continue
+        for name, pattern in patterns.items():
+            if pattern.search(path):
+                site = Site(path, name, module.out_features, module.in_features)
+                found[name].append(site)
+                ordered.append(site)
+                break
+    missing = [name for name, of_name in found.items() if not of_name]
+    if missing:
+        known = ", ".join(family.targets)
+        raise UserError(
+            *(f"target '{name}' matches no module of this backbone; it has {known}"
+              for name in missing)
+        )  # fmt: skip
+    return ordered
+
+
+def _patterns(
+    family: Family, targets: Sequence[str] | Mapping[str, Any]
+) -> dict[str, re.Pattern[str]]:
+    if isinstance(targets, Mapping):
+        return {text: re.compile(rf"^(?:{text})$") for text in targets["modules"]}
+    problems = [
+        f"target '{name}' matches no module of this backbone{nearest(name, family.targets)}"
+        for name in targets
+        if name not in family.targets
+    ]
+    if problems:
+        raise UserError(*problems)
+    return {name: re.compile(family.targets[name] + "$") for name in targets}
+
+
+def head_sites(model: nn.Module, family: Family) -> list[tuple[Site, bool]]:
+    """The head's linear maps, each with whether it has a bias."""
+    from torch import nn
+
+    maps = []
+    for path in family.head:
+        module = model.get_submodule(path)
+        assert isinstance(module, nn.Linear)
+        site = Site(path, "head", module.out_features, module.in_features)
+        maps.append((site, module.bias is not None))
+    return maps
+
+
+def _read(loader: Any, folder: Path, **options: Any) -> Any:
+    try:
+        return loader.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"backbone {folder}: {_first_line(error)}") from error
+
+
+def _from_hub(loader: Any, reference: str, **options: Any) -> Any:
+    name, _, revision = reference.partition("@")
+    try:
+        return loader.from_pretrained(name, revision=revision or "main", **options)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"backbone '{reference}' is neither a folder nor a name under a models root, and the "
+            f"hub did not give it ({_first_line(error)}); a folder with config.json, "
+            "model.safetensors and tokenizer.json would do instead: --models ROOT reads ROOT/NAME"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+class _quiet:  # noqa: N801 - reads as a verb where it is used
+    """Keep transformers from announcing that the head is new: it is meant to be."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.level = logging.get_verbosity()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        from transformers.utils import logging
+
+        logging.set_verbosity(self.level)
+
+
+assert set(_ENCODER) | set(_DECODER) == set(CANONICAL_TARGETS)

@@ -1,0 +1,78 @@
+"""Where a trial finds its data, backbone and code: what belongs to a machine, not to a trial."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from trials.catalogue import LocalCode
+from trials.spec import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Roots and folders on one machine.
+
+    Attributes:
+        data: folders that hold tasks by name.
+        models: folders that hold backbones by name.
+        base: what relative folders of a study are relative to.
+    """
+
+    data: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    base: str | None = None
+
+    @property
+    def data_roots(self) -> tuple[Path, ...]:
+        """`data` as paths."""
+        return tuple(Path(p) for p in self.data)
+
+    @property
+    def model_roots(self) -> tuple[Path, ...]:
+        """`models` as paths."""
+        return tuple(Path(p) for p in self.models)
+
+    @property
+    def base_folder(self) -> Path | None:
+        """`base` as a path."""
+        return None if self.base is None else Path(self.base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """A trial and all that a process needs to train it; travels between processes as JSON.
+
+    Attributes:
+        spec: what to train.
+        task, backbone: how the study refers to them: a name or a folder.
+        places: where those are looked up.
+        code: local source files, by content.
+        folder: where the trial's checkpoint and results go.
+        device: `cpu`, `cuda` or `cuda:N`.
+    """
+
+    spec: TrialSpec
+    task: str
+    backbone: str
+    places: Places
+    folder: str
+    code: tuple[LocalCode, ...] = ()
+    device: str = "cpu"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "spec": self.spec.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`."""
+        places = {k: tuple(v) if isinstance(v, list) else v for k, v in value["places"].items()}
+        return cls(
+            **{
+                **value,
+                "spec": TrialSpec.from_json(value["spec"]),
+                "places": Places(**places),
+                "code": tuple(LocalCode(**c) for c in value["code"]),
+            }
+        )

@@ -1,0 +1,1 @@
+"""The tasks: one benchmark family, one file. The folder is the list."""

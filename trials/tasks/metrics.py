@@ -1,0 +1,127 @@
+"""How outputs are scored: one table of metrics, each with its kind of task and its direction.
+
+A metric takes predictions and labels of equal length and gives a number in its own unit. Where it
+is undefined it gives NaN, and the score is then missing, never filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Kind = Literal["classification", "regression"]
+Direction = Literal["higher", "lower"]
+KINDS: tuple[Kind, ...] = ("classification", "regression")
+DIRECTIONS: tuple[Direction, ...] = ("higher", "lower")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to score.
+
+    Attributes:
+        function: (predictions, labels) -> value; label ids for classification, else real numbers.
+        kind: the kind of task it can score.
+        direction: whether higher or lower is better.
+        binary: whether it needs exactly two labels, of which id 1 is the positive one.
+    """
+
+    function: Callable[[Array, Array], float]
+    kind: Kind
+    direction: Direction = "higher"
+    binary: bool = False
+
+
+def accuracy(predictions: Array, labels: Array) -> float:
+    """Share of exact matches, in [0, 1]."""
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(labels, predictions))
+
+
+def f1(predictions: Array, labels: Array) -> float:
+    """Harmonic mean of precision and recall of label 1; 0 where nothing is hit."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, average="binary", zero_division=0.0))
+
+
+def f1_macro(predictions: Array, labels: Array) -> float:
+    """Plain mean of every label's F1, over labels that occur in predictions or labels."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
+def mcc(predictions: Array, labels: Array) -> float:
+    """Matthews correlation, in [-1, 1]; 0 where either side is constant, as in scikit-learn.
+
+    Source: Matthews 1975; Gorodkin 2004 for more than two labels.
+    """
+    from sklearn.metrics import matthews_corrcoef
+
+    if _constant(predictions) or _constant(labels):
+        return 0.0
+    return float(matthews_corrcoef(labels, predictions))
+
+
+def pearson(predictions: Array, labels: Array) -> float:
+    """Linear correlation, in [-1, 1]; NaN where either side is constant."""
+    from scipy.stats import pearsonr
+
+    if _constant(predictions) or _constant(labels):
+        return float("nan")
+    spread = predictions - predictions.mean()
+    if abs(spread).max() <= 1e-13 * abs(predictions).max():  # constant but for rounding
+        return float("nan")
+    return float(pearsonr(predictions, labels).statistic)
+
+
+def spearman(predictions: Array, labels: Array) -> float:
+    """Correlation of ranks, in [-1, 1]; NaN where either side is constant."""
+    from scipy.stats import spearmanr
+
+    if _constant(predictions) or _constant(labels):
+        return float("nan")
+    return float(spearmanr(predictions, labels).statistic)
+
+
+def mse(predictions: Array, labels: Array) -> float:
+    """Mean squared error, in squared label units."""
+    from sklearn.metrics import mean_squared_error
+
+    return float(mean_squared_error(labels, predictions))
+
+
+def mae(predictions: Array, labels: Array) -> float:
+    """Mean absolute error, in label units."""
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(labels, predictions))
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric(accuracy, "classification"),
+    "f1": Metric(f1, "classification", binary=True),
+    "f1_macro": Metric(f1_macro, "classification"),
+    "mcc": Metric(mcc, "classification"),
+    "pearson": Metric(pearson, "regression"),
+    "spearman": Metric(spearman, "regression"),
+    "mse": Metric(mse, "regression", "lower"),
+    "mae": Metric(mae, "regression", "lower"),
+}
+
+
+def grid_step(metric: str, num_examples: int) -> float | None:
+    """The smallest difference that a metric can show on so many examples; None for no grid."""
+    return 1 / num_examples if metric == "accuracy" and num_examples > 0 else None
+
+
+def _constant(values: Array) -> bool:
+    return bool((values == values[:1]).all())

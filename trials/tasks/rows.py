@@ -1,0 +1,313 @@
+"""Rows of a split: read from JSON lines, checked one by one, kept by column.
+
+Every mistake of a file is found in one pass and named with its line.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trials.errors import Problem, UserError, nearest
+
+SPLITS = ("train", "validation", "test")
+SHOWN = 20
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The used columns of some examples, in order.
+
+    Attributes:
+        ids: name of each example, `<split>-<row>` with rows counted from 0.
+        texts: (text columns, rows).
+        labels: ids of the labels (classification) or numbers (regression); empty where the
+            labels are not public.
+        groups: (group columns, rows) as canonical text; None links a row to nothing.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    labels: tuple[int, ...] | tuple[float, ...]
+    groups: tuple[tuple[str | None, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the labels are public."""
+        return len(self.labels) > 0
+
+    def take(self, indices: Sequence[int]) -> "Rows":
+        """The rows at these positions, in this order."""
+        return Rows(
+            ids=tuple(self.ids[i] for i in indices),
+            texts=tuple(tuple(column[i] for i in indices) for column in self.texts),
+            labels=tuple(self.labels[i] for i in indices) if self.labelled else (),
+            groups=tuple(tuple(column[i] for i in indices) for column in self.groups),
+        )
+
+
+@dataclass(frozen=True)
+class Format:
+    """Which columns rows must have. What a faulty `task.yaml` leaves open is not checked.
+
+    Attributes:
+        text: text columns.
+        label: label column; None when unknown.
+        kind: `classification` or `regression`; None when unknown.
+        labels: label names in id order; empty for regression or when unknown.
+        group: columns whose shared values tie rows together.
+    """
+
+    text: tuple[str, ...] = ()
+    label: str | None = None
+    kind: str | None = None
+    labels: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
+
+
+@dataclass
+class Mistakes:
+    """Gathers problems; keeps the first ones and counts the rest."""
+
+    problems: list[Problem] = field(default_factory=list)
+    num_more: int = 0
+
+    def add(self, problem: Problem) -> None:
+        """Note one more problem."""
+        if len(self.problems) < SHOWN:
+            self.problems.append(problem)
+        else:
+            self.num_more += 1
+
+    def raise_any(self) -> None:
+        """Raise all problems as one error.
+
+        Raises:
+            UserError: there are problems.
+        """
+        if self.num_more:
+            raise UserError(*self.problems, f"and {self.num_more} more")
+        if self.problems:
+            raise UserError(*self.problems)
+
+
+def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path | None:
+    """The file of a split, plain or gzipped; None where there is none.
+
+    Args:
+        folder: holds `<split>.jsonl` or `<split>.jsonl.gz`.
+        split: name of the split; only `test` may be missing.
+        shown: how messages name the folder.
+        mistakes: takes a missing file, or two files for one split.
+    """
+    names = [f"{split}.jsonl", f"{split}.jsonl.gz"]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) == 2:
+        mistakes.add(Problem(f"holds both {names[0]} and {names[1]}; keep one", file=shown))
+    if not found and split != "test":
+        mistakes.add(Problem(f"holds neither {names[0]} nor {names[1]}", file=shown))
+    return found[0] if found else None
+
+
+def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mistakes) -> Rows:
+    """Read and check one file of JSON lines.
+
+    Args:
+        path: `.jsonl`, or `.jsonl.gz` of the same text.
+        split: the split it holds.
+        shown: how messages name the file.
+        form: the columns to expect.
+        mistakes: takes every mistake of the file.
+    """
+    return check_rows(_parse_lines(path, shown, mistakes), split, shown, form, mistakes)
+
+
+def check_rows(
+    lines: Iterable[tuple[int, Mapping[str, Any]]],
+    split: str,
+    shown: str,
+    form: Format,
+    mistakes: Mistakes,
+) -> Rows:
+    """Check rows and keep their used columns.
+
+    A test split none of whose rows has a label (missing, null or -1) is unlabelled.
+
+    Args:
+        lines: (line, row) pairs.
+        split: the split they make up.
+        shown: how messages name their source.
+        form: the columns to expect.
+        mistakes: takes every mistake.
+    """
+    checker = _Checker(split, shown, form, mistakes)
+    num_before = len(mistakes.problems)
+    for line, row in lines:
+        checker.add(line, row)
+    if not checker.num_rows and len(mistakes.problems) == num_before:
+        mistakes.add(Problem("holds no row", file=shown))
+    return checker.finish()
+
+
+class _Checker:
+    """Takes rows one by one; a faulty row is noted and does not stop the rest."""
+
+    def __init__(self, split: str, shown: str, form: Format, mistakes: Mistakes) -> None:
+        self.split, self.shown, self.form, self.mistakes = split, shown, form, mistakes
+        self.num_rows = 0
+        self.texts: list[list[str]] = [[] for _ in form.text]
+        self.groups: list[list[str | None]] = [[] for _ in form.group]
+        self.labels: list[Any] = []
+        self.unlabelled: list[int] = []
+        self.ids_by_name = {name: i for i, name in enumerate(form.labels)}
+
+    def add(self, line: int, row: Mapping[str, Any]) -> None:
+        self.num_rows += 1
+        for column, values in zip(self.form.text, self.texts, strict=True):
+            self._add_text(line, row, column, values)
+        for column, group in zip(self.form.group, self.groups, strict=True):
+            value = row.get(column, _MISSING)
+            if value is _MISSING:
+                self._refuse(line, _no_column(column, row))
+            group.append(_group_value(value))
+        if self.form.label is not None:
+            self._add_label(line, row, self.form.label)
+
+    def finish(self) -> Rows:
+        labels = self.labels
+        if self.unlabelled and len(self.unlabelled) == self.num_rows:
+            labels = []
+        elif None in labels:
+            number = labels.count(None)
+            self._refuse(
+                self.unlabelled[0],
+                f"{number} of {self.num_rows} rows have no label; label all rows or none",
+            )
+        return Rows(
+            ids=tuple(f"{self.split}-{i}" for i in range(self.num_rows)),
+            texts=tuple(map(tuple, self.texts)),
+            labels=tuple(labels),
+            groups=tuple(map(tuple, self.groups)),
+        )
+
+    def _add_text(self, line: int, row: Mapping[str, Any], column: str, values: list[str]) -> None:
+        value = row.get(column, _MISSING)
+        if value is _MISSING:
+            self._refuse(line, _no_column(column, row))
+        elif not isinstance(value, str):
+            self._refuse(line, f"must be text, but got {_brief(value)}", column)
+        elif not value.isascii() and not _encodable(value):
+            self._refuse(line, "holds half of a surrogate pair, which is no text", column)
+        else:
+            values.append(value)
+
+    def _add_label(self, line: int, row: Mapping[str, Any], column: str) -> None:
+        value = row.get(column, _MISSING)
+        if self.split == "test" and (value is _MISSING or value is None or value == -1):
+            self.unlabelled.append(line)
+            real = value == -1 and self.form.kind == "regression"
+            self.labels.append(-1.0 if real else None)
+            return
+        if value is _MISSING:
+            self._refuse(line, _no_column(column, row))
+            return
+        label, wrong = self._label(value)
+        if wrong is not None:
+            self._refuse(line, wrong, column)
+        self.labels.append(label)
+
+    def _label(self, value: Any) -> tuple[int | float, str | None]:
+        if self.form.kind == "regression":
+            return _number(value)
+        if self.form.kind is None or not self.form.labels:
+            return 0, None
+        last = len(self.form.labels) - 1
+        if isinstance(value, str):
+            if value in self.ids_by_name:
+                return self.ids_by_name[value], None
+            return 0, f"no label called {value!r}{nearest(value, self.form.labels)}"
+        if isinstance(value, bool) or not isinstance(value, int):
+            return 0, f"must be 0 to {last} or a label's name, but got {_brief(value)}"
+        if not 0 <= value <= last:
+            return 0, f"must be 0 to {last} ({', '.join(self.form.labels)}), but got {value}"
+        return value, None
+
+    def _refuse(self, line: int, message: str, key: str | None = None) -> None:
+        self.mistakes.add(Problem(message, file=self.shown, line=line, key=key))
+
+
+def _parse_lines(
+    path: Path, shown: str, mistakes: Mistakes
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 (named in the handler below)
+                row, wrong = _parse_line(line)
+                if wrong is not None:
+                    mistakes.add(Problem(wrong, file=shown, line=number))
+                if row is not None:
+                    yield number, row
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        place = {"line": number + 1} if number else {}
+        mistakes.add(Problem(f"cannot be read: {reason}", file=shown, **place))
+
+
+def _parse_line(line: bytes) -> tuple[Mapping[str, Any] | None, str | None]:
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None, "is not UTF-8 text"
+    if not text.strip():
+        return None, None
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        return None, f"not JSON: {error.msg} at column {error.colno}"
+    except (ValueError, RecursionError):
+        return None, "not JSON that can be read: a number or a nesting without end"
+    if not isinstance(row, dict):
+        return None, f"a row must be an object, but got {_brief(row)}"
+    return row, None
+
+
+def _number(value: Any) -> tuple[float, str | None]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0, f"must be a number, but got {_brief(value)}"
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    return number, None if math.isfinite(number) else f"must be finite, but got {_brief(value)}"
+
+
+def _group_value(value: Any) -> str | None:
+    if value is None or value is _MISSING:
+        return None
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_column(column: str, row: Mapping[str, Any]) -> str:
+    return f"no column '{column}'{nearest(column, row)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

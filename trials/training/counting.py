@@ -1,0 +1,75 @@
+"""How many numbers a method trains on a backbone, from the backbone's configuration alone."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trials import backbones
+from trials.catalogue import lookup
+from trials.methods.base import Method, Site
+from trials.streams import generator
+
+
+def count(
+    reference: str,
+    method: str,
+    hyperparameters: Mapping[str, Any],
+    targets: Sequence[str] | Mapping[str, Any],
+    *,
+    num_labels: int = 2,
+    roots: Sequence[Path] = (),
+    base: Path | None = None,
+) -> tuple[int, int]:
+    """Trained numbers of the method and of the head.
+
+    Args:
+        reference: the backbone.
+        method: registered name.
+        hyperparameters: every field of the method.
+        targets: what is adapted.
+        num_labels: outputs of the head.
+        roots, base: where backbones are looked up.
+
+    Raises:
+        UserError: the backbone cannot be found, or a target matches no module.
+    """
+    frozen_targets = tuple(targets) if not isinstance(targets, Mapping) else None
+    modules = tuple(targets["modules"]) if isinstance(targets, Mapping) else None
+    adapted, head = _shapes(reference, frozen_targets, modules, num_labels, tuple(roots), base)
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
+    built = lookup("method", method)(**values)
+    return sum(_of_site(built, site) * times for site, times in adapted), head
+
+
+@functools.lru_cache(maxsize=64)
+def _shapes(
+    reference: str,
+    targets: tuple[str, ...] | None,
+    modules: tuple[str, ...] | None,
+    num_labels: int,
+    roots: tuple[Path, ...],
+    base: Path | None,
+) -> tuple[tuple[tuple[Site, int], ...], int]:
+    """One site of each shape with how often it occurs, and the numbers of the head."""
+    config = backbones.configuration(reference, roots, base)
+    family = backbones.family_of(config)
+    model = backbones.skeleton(config, num_labels)
+    chosen = targets if targets is not None else {"modules": list(modules or ())}
+    of_shape: dict[tuple[int, int, int], list[Site]] = {}
+    for site in backbones.sites(model, family, chosen):
+        of_shape.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
+    head = sum(
+        site.outputs * site.inputs + (site.outputs if bias else 0)
+        for site, bias in backbones.head_sites(model, family)
+    )
+    return tuple((members[0], len(members)) for members in of_shape.values()), head
+
+
+def _of_site(method: Method, site: Site) -> int:
+    by_formula = method.num_parameters(site)
+    if by_formula is not None:
+        return by_formula
+    untrained = method.frozen() | method.buffers()
+    made = method.init(site, generator(0, "initialisation", site.name))
+    return sum(tensor.numel() for name, tensor in made.items() if name not in untrained)

@@ -1,0 +1,87 @@
+"""Which examples a step sees, and how they become tensors.
+
+The order is a function of the seed and the epoch alone, so that every method at one seed sees the
+same batches, and a resumed trial needs no saved cursor.
+"""
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trials.spec import Recipe
+from trials.streams import generator
+from trials.tasks.base import Encoded
+
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one member, padded on the right to their longest.
+
+    Attributes:
+        input_ids, attention_mask: (B, L) integers.
+        token_type_ids: (B, L) integers, or None where the tokenizer has none.
+        labels: (B,) integers of classes, or float values.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor | None
+    labels: Tensor
+
+
+def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
+    """Stack rows of a split, padded to the longest of them."""
+    length = max(len(data.input_ids[r]) for r in rows)
+    input_ids = torch.full((len(rows), length), pad_id)
+    mask = torch.zeros((len(rows), length), dtype=torch.long)
+    types = None if data.token_type_ids is None else torch.zeros_like(mask)
+    for i, row in enumerate(rows):
+        ids = data.input_ids[row]
+        input_ids[i, : len(ids)] = torch.tensor(ids)
+        mask[i, : len(ids)] = 1
+        if types is not None and data.token_type_ids is not None:
+            types[i, : len(ids)] = torch.tensor(data.token_type_ids[row])
+    return Batch(input_ids, mask, types, torch.tensor([data.labels[r] for r in rows]))
+
+
+@functools.lru_cache(maxsize=8)
+def epoch_order(seed: int, epoch: int, num_rows: int) -> tuple[int, ...]:
+    """The permutation of the training split in one epoch."""
+    stream = generator(seed, "order", epoch)
+    return tuple(torch.randperm(num_rows, generator=stream).tolist())
+
+
+def steps_per_epoch(recipe: Recipe, num_rows: int) -> int:
+    """Optimiser steps in which every row is seen once; the last one may be smaller."""
+    return math.ceil(num_rows / (recipe.batch_size * recipe.accumulate))
+
+
+def num_steps(recipe: Recipe, num_rows: int) -> int:
+    """Optimiser steps of the whole training."""
+    if recipe.steps is not None:
+        return recipe.steps
+    assert recipe.epochs is not None
+    return max(1, math.ceil(recipe.epochs * steps_per_epoch(recipe, num_rows)))
+
+
+def rows_of_step(recipe: Recipe, seed: int, step: int, num_rows: int) -> list[tuple[int, ...]]:
+    """The rows of optimiser step `step` (from 0), one tuple for each microbatch."""
+    epoch, within = divmod(step, steps_per_epoch(recipe, num_rows))
+    order = epoch_order(seed, epoch, num_rows)
+    size = recipe.batch_size
+    start = within * size * recipe.accumulate
+    rows = order[start : start + size * recipe.accumulate]
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def evaluation_rows(data: Encoded) -> Iterator[list[int]]:
+    """Rows of a split in batches of similar length, longest first."""
+    ordered = sorted(range(len(data.input_ids)), key=lambda r: (-len(data.input_ids[r]), r))
+    for start in range(0, len(ordered), EVALUATION_BATCH):
+        yield ordered[start : start + EVALUATION_BATCH]

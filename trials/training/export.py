@@ -1,0 +1,130 @@
+"""What a trial learned, for use without this package: a plain LoRA adapter, or a merged model.
+
+Every update of design is low-rank, so it exports to a LoRA of the `peft` library: scale and core
+are multiplied into the factors, ranks are padded with zeros to the largest, and the head travels
+as a saved module.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trials.backbones import Backbone
+from trials.errors import UserError
+from trials.spec import TrialSpec
+from trials.tasks.base import Task
+from trials.training import checkpoint
+from trials.training.member import Member
+
+
+def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) -> Member:
+    """A finished trial's member, with the values that it kept.
+
+    Args:
+        folder: the trial's folder.
+        spec: the trial.
+        backbone: its backbone, loaded.
+        name: file name of the adapter.
+
+    Raises:
+        UserError: the adapter is not there (it was not kept) or cannot be read.
+    """
+    from trials.tasks.base import Encoded
+
+    found = checkpoint.read(folder / name)
+    if found is None:
+        raise UserError(
+            f"trial {spec.id[:12]}: no adapter in {folder}; the study's `keep` decides which stay"
+        )
+    tensors, _ = found
+    empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
+    member = Member(spec, backbone, empty)
+    with torch.no_grad():
+        for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
+            tensor.copy_(tensors[key])
+    return member
+
+
+@torch.no_grad()
+def site_factors(member: Member) -> dict[str, tuple[Tensor, Tensor]]:
+    """Site -> left (O, R) and right (R, I), scale and core within, on the CPU."""
+    return {
+        site.name: (left.detach().cpu(), right.detach().cpu())
+        for group, (lefts, rights) in zip(
+            member.parameters.groups, member.factors(), strict=True
+        )
+        for site, left, right in zip(group.sites, lefts, rights, strict=True)
+    }
+
+
+def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) -> Path:
+    """Write the adapter as a LoRA of the `peft` library, head included.
+
+    Args:
+        member: a trained member.
+        backbone: what it adapts.
+        reference: how the backbone is named in the adapter's configuration.
+        folder: where `adapter_config.json` and `adapter_model.safetensors` go.
+
+    Returns:
+        The folder, which `peft.PeftModel.from_pretrained` reads.
+    """
+    from peft import LoraConfig, TaskType
+
+    factors = site_factors(member)
+    rank = max(left.shape[1] for left, _ in factors.values())
+    tensors: dict[str, Tensor] = {}
+    for name, (left, right) in factors.items():
+        missing = rank - left.shape[1]
+        prefix = f"base_model.model.{name}"
+        tensors[f"{prefix}.lora_A.weight"] = torch.nn.functional.pad(right, (0, 0, 0, missing))
+        tensors[f"{prefix}.lora_B.weight"] = torch.nn.functional.pad(left, (0, missing))
+    for path, parts in member.parameters.head.items():
+        for part, tensor in parts.items():
+            tensors[f"base_model.model.{path}.{part}"] = tensor.detach().cpu()
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=sorted(factors),
+        modules_to_save=sorted({path.partition(".")[0] for path in backbone.family.head}),
+        task_type=TaskType.SEQ_CLS,
+        base_model_name_or_path=reference,
+        inference_mode=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    contiguous = {k: v.contiguous() for k, v in tensors.items()}
+    save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@torch.no_grad()
+def merge(member: Member, backbone: Backbone) -> Any:
+    """A copy of the backbone with the update added to its weights and the head put in."""
+    import copy
+
+    model = copy.deepcopy(backbone.model)
+    for name, (left, right) in site_factors(member).items():
+        weight = model.get_submodule(name).weight
+        weight += (left @ right).to(weight)
+    for path, parts in member.parameters.head.items():
+        for part, tensor in parts.items():
+            getattr(model.get_submodule(path), part).copy_(tensor)
+    return model
+
+
+def to_merged(member: Member, backbone: Backbone, task: Task, folder: Path) -> Path:
+    """Write the merged model and its tokenizer; `transformers` reads the folder as it is."""
+    model = merge(member, backbone)
+    if task.definition.labels:
+        model.config.id2label = dict(enumerate(task.definition.labels))
+        model.config.label2id = {name: i for i, name in enumerate(task.definition.labels)}
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
+    return folder

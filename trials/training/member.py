@@ -1,0 +1,197 @@
+"""One trial in an engine: its method, parameters, optimiser and place in the data.
+
+A member knows nothing of the pack it trains in.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trials.backbones import Backbone, head_sites, sites
+from trials.catalogue import lookup
+from trials.methods.base import Method
+from trials.spec import TrialSpec
+from trials.tasks.base import Encoded
+from trials.training import data
+from trials.training.optimiser import FlatAdamW
+from trials.training.parameters import Parameters
+from trials.training.schedule import multiplier, num_warmup
+
+
+def build_method(spec: TrialSpec) -> Method:
+    """The method object of a spec."""
+    hyperparameters = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()
+    }
+    method = lookup("method", spec.method)(**hyperparameters)
+    assert isinstance(method, Method)
+    return method
+
+
+class Member:
+    """The state of one trial while it trains.
+
+    Attributes:
+        spec: what is trained.
+        method: its method.
+        parameters: what it owns.
+        optimiser: AdamW over its flat vector.
+        step: optimiser steps done.
+        num_steps: optimiser steps in all.
+        diverged: why it stopped, once a loss or gradient was not finite.
+    """
+
+    def __init__(self, spec: TrialSpec, backbone: Backbone, train: Encoded) -> None:
+        recipe = spec.recipe
+        like = next(backbone.model.parameters())
+        self.spec = spec
+        self.recipe = recipe
+        self.train = train
+        self.method = build_method(spec)
+        self.sites = sites(backbone.model, backbone.family, spec.targets)
+        self.parameters = Parameters(
+            self.method,
+            self.sites,
+            head_sites(backbone.model, backbone.family),
+            seed=spec.seed,
+            train_head=recipe.head == "train",
+            head_std=backbone.initializer_range,
+            device=like.device,
+            dtype=like.dtype,
+        )
+        self.num_steps = data.num_steps(recipe, len(train.input_ids))
+        self.step = 0
+        self.diverged: str | None = None
+        self._loss_sum, self._loss_steps = 0.0, 0
+        warmup = num_warmup(recipe.schedule, self.num_steps)
+        self.optimiser = FlatAdamW(
+            self.parameters.values,
+            self.parameters.gradient,
+            self.parameters.decays() if recipe.optimizer.weight_decay else None,
+            recipe.optimizer,
+            recipe.learning_rate,
+            lambda age, birth: multiplier(recipe.schedule, age, self.num_steps - birth, warmup),
+        )
+        self._mark_alive()
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left, or none can be taken."""
+        return self.step >= self.num_steps or self.diverged is not None
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training split done."""
+        return self.step / data.steps_per_epoch(self.recipe, len(self.train.input_ids))
+
+    def rows(self) -> list[tuple[int, ...]]:
+        """Rows of the next step, one tuple for each microbatch."""
+        return data.rows_of_step(self.recipe, self.spec.seed, self.step, len(self.train.input_ids))
+
+    def factors(self) -> list[tuple[Tensor, Tensor]]:
+        """Left (S, O, R) and right (S, R, I) factors of each group of sites, scale within."""
+        return [self.method.update(g.tensors).folded() for g in self.parameters.groups]
+
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each example, (B,): cross entropy, or squared error for one output."""
+        outputs = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
+        if labels.dtype.is_floating_point:
+            return (outputs.squeeze(-1) - labels.to(outputs.dtype)).square()
+        return functional.cross_entropy(
+            outputs, labels, label_smoothing=self.recipe.label_smoothing, reduction="none"
+        )
+
+    def penalty(self) -> Tensor | None:
+        """The method's own term of the loss: a mean over all sites."""
+        terms = [self.method.penalty(g.tensors) for g in self.parameters.groups]
+        present = [t for t in terms if t is not None]
+        return torch.cat(present).mean() if present else None
+
+    def finish_step(self, loss: float) -> None:
+        """Take the optimiser step that the accumulated gradient asks for.
+
+        A loss or gradient that is not finite stops the member and leaves its numbers alone.
+        """
+        norm = float(self.parameters.gradient.norm())
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            what = f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"
+            self.diverged = f"{what} at step {self.step + 1} of {self.num_steps}"
+            return
+        if self.recipe.clip is not None and norm > self.recipe.clip:
+            self.parameters.gradient.mul_(self.recipe.clip / (norm + 1e-6))
+        with torch.no_grad():
+            self.optimiser.update()
+            self.step += 1
+            groups = [g.tensors for g in self.parameters.groups]
+            self.method.after_step(groups, self.step, self.num_steps)
+            self._mark_alive()
+        self._loss_sum += loss
+        self._loss_steps += 1
+
+    def take_train_loss(self) -> float:
+        """Mean training loss since the last call; NaN when no step was taken since."""
+        mean = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
+        self._loss_sum, self._loss_steps = 0.0, 0
+        return mean
+
+    def curves(self) -> Mapping[str, float]:
+        """Figures of the method worth a curve."""
+        return self.method.curves([g.tensors for g in self.parameters.groups])
+
+    def _mark_alive(self) -> None:
+        alive = self.parameters.alive(self.method)
+        if alive is not None:
+            self.optimiser.set_alive(alive)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """All that a continuation needs: tensors, and plain numbers."""
+        tensors = {
+            "values": self.parameters.values,
+            "mean": self.optimiser.mean,
+            "square": self.optimiser.square,
+        }
+        if self.optimiser.cohorts is not None:
+            tensors["cohorts"] = self.optimiser.cohorts
+        tensors |= {f"buffer.{k}": v for k, v in self._buffers().items()}
+        numbers = {
+            "step": self.step,
+            "births": self.optimiser.births,
+            "loss": [self._loss_sum, self._loss_steps],
+        }
+        return {k: v.detach().clone() for k, v in tensors.items()}, dict(numbers)
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, object]) -> None:
+        """Continue from `state`, bit for bit."""
+        with torch.no_grad():
+            self.parameters.values.copy_(tensors["values"])
+            self.optimiser.mean.copy_(tensors["mean"])
+            self.optimiser.square.copy_(tensors["square"])
+            for name, buffer in self._buffers().items():
+                buffer.copy_(tensors[f"buffer.{name}"])
+        if "cohorts" in tensors:
+            self.optimiser.cohorts = tensors["cohorts"].to(self.parameters.values.device)
+        self.step = self.optimiser.step = int(numbers["step"])  # type: ignore[call-overload]
+        self.optimiser.births = list(numbers["births"])  # type: ignore[call-overload]
+        self._loss_sum, self._loss_steps = numbers["loss"]  # type: ignore[misc]
+
+    def _buffers(self) -> dict[str, Tensor]:
+        names = self.method.buffers()
+        return {
+            k: v for k, v in self.parameters.frozen.items() if k.rpartition(".")[2] in names
+        }
+
+    def adapter(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """A copy of what the trial has learned: flat values and the method's buffers."""
+        buffers = {k: v.detach().clone() for k, v in self._buffers().items()}
+        return self.parameters.values.detach().clone(), buffers
+
+    def load_adapter(self, values: Tensor, buffers: Mapping[str, Tensor]) -> None:
+        """Put back what `adapter` copied."""
+        with torch.no_grad():
+            self.parameters.values.copy_(values)
+            for name, buffer in self._buffers().items():
+                buffer.copy_(buffers[name])
+
