@@ -83,6 +83,15 @@ class Expression:
         """The names it reads, such as `rank` or `schedule.warmup`."""
         return frozenset(_names(self._tree))
 
+    @cached_property
+    def compared(self) -> tuple[tuple[str, Any], ...]:
+        """Names and the constants that they are held equal to, as in `method == 'lora'`."""
+        found: list[tuple[str, Any]] = []
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Compare) and len(node.ops) == 1:
+                found += _held_equal(node.left, node.ops[0], node.comparators[0])
+        return tuple(found)
+
     def holds(self, values: Mapping[str, Any]) -> bool | None:
         """Whether the condition is true of these values.
 
@@ -159,7 +168,7 @@ def _check_value(node: ast.expr) -> None:
     elif not (
         _dotted_name(node) is not None
         or _is_constant(node, bool | int | float | str | None)
-        or (_is_negative(node) and _is_constant(node.operand, int | float))
+        or _is_negative_number(node)
     ):
         raise _refusal(node)
 
@@ -168,8 +177,9 @@ def _is_constant(node: ast.expr, kinds: Any) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, kinds)
 
 
-def _is_negative(node: ast.expr) -> Any:
-    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+def _is_negative_number(node: ast.expr) -> bool:
+    negated = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    return negated and _is_constant(cast("ast.UnaryOp", node).operand, int | float)
 
 
 def _refusal(node: ast.expr) -> UserError:
@@ -184,6 +194,15 @@ def _dotted_name(node: ast.expr) -> str | None:
         inner = _dotted_name(node.value)
         return None if inner is None else f"{inner}.{node.attr}"
     return None
+
+
+def _held_equal(left: ast.expr, compare: ast.cmpop, right: ast.expr) -> list[tuple[str, Any]]:
+    name = _dotted_name(left)
+    constants = right.elts if isinstance(right, ast.List | ast.Tuple) else [right]
+    whole = isinstance(compare, ast.In | ast.NotIn) == isinstance(right, ast.List | ast.Tuple)
+    if name is None or not whole or isinstance(compare, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+        return []
+    return [(name, node.value) for node in constants if isinstance(node, ast.Constant)]
 
 
 def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:

@@ -98,7 +98,8 @@ def check(frame: pd.DataFrame, *, source: str = "frame") -> pd.DataFrame:
 
     Raises:
         UserError: every mistake found: missing columns, scores that are no numbers, unknown
-            words, duplicate rows, factors that vary within an arm.
+            words, duplicate rows (the same trial told twice counts once), factors that vary
+            within an arm.
     """
     table = frame.reset_index(drop=True).rename(columns=lambda name: str(name).strip())
     problems = _column_problems(table)
@@ -204,7 +205,15 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
         problems += _wrong_rows(table[name], truth.isna(), name, "neither true nor false")
         table = table.assign(**{name: truth.fillna(False).astype(bool)})
     table["score"] = table["score"].where(table["status"] == "finished")
-    return table, problems
+    # Two asks of one search may land on the same values, which is one trial told twice.
+    again = table.duplicated([*_key(table), "trial_id"]) & table["trial_id"].notna()
+    return table[~again].reset_index(drop=True), problems
+
+
+def _key(table: pd.DataFrame) -> list[str]:
+    return [
+        "study", "stage", "split", "task", "backbone", "arm", "metric", "seed", *nuisances(table)
+    ]  # fmt: skip
 
 
 def _numbers(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -273,8 +282,7 @@ def _word_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _row_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
-    key = ["study", "stage", "split", "task", "backbone", "arm", "metric", "seed"]
-    key += list(nuisances(table))
+    key = _key(table)
     repeated = table.duplicated(key, keep="first")
     if not repeated.any():
         return []
@@ -300,7 +308,8 @@ def _factor_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
         counts = values.groupby(table["arm"]).nunique()
         for arm in counts.index[counts > 1][:_NAMED_ROWS]:
             problems.append((name, f"takes several values within arm {arm!r}; {_REMEDY}"))
-        if table["seed"].nunique() > 1 and len(table) > 1 and values.nunique() == len(table):
+        apart = name != "method" and values.nunique() == len(table) > 2
+        if apart and table["seed"].nunique() > 1:
             problems.append((name, f"has another value in every row; {_REMEDY}"))
     return problems
 

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -61,8 +61,13 @@ def revised(
     added: Sequence[str],
     after_results: bool,
     plan_counts: Mapping[str, int],
+    contents: Mapping[str, Sequence[Json]],
 ) -> Entry:
-    """The study as it is from now on; `added` says in words what the revision brought."""
+    """The study as it is from now on.
+
+    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
+    `claims`, from which follows what was there before results were seen.
+    """
     return Entry("revised", dict(locals()))
 
 
@@ -143,6 +148,7 @@ class Revision:
     added: tuple[str, ...]
     after_results: bool
     plan_counts: Mapping[str, int]
+    contents: Mapping[str, Sequence[Json]]
     time: float
 
 
@@ -247,8 +253,9 @@ class State:
         return trial
 
     def _revised(self, event: Event) -> None:
-        added = tuple(event.data["added"])
-        self.revisions.append(Revision(**{**event.data, "added": added}, time=event.time))
+        data = {f.name: event.data[f.name] for f in fields(Revision) if f.name != "time"}
+        data["added"] = tuple(data["added"])
+        self.revisions.append(Revision(**data, time=event.time))
 
     def _asked(self, event: Event) -> None:
         data = event.data
@@ -311,8 +318,15 @@ class State:
 
 
 _HANDLERS = {
-    kind: getattr(State, f"_{kind}")
-    for kind in "revised asked chosen planned started reported finished retried ended".split()
+    "revised": State._revised,
+    "asked": State._asked,
+    "chosen": State._chosen,
+    "planned": State._planned,
+    "started": State._started,
+    "reported": State._reported,
+    "finished": State._finished,
+    "retried": State._retried,
+    "ended": State._ended,
 }
 
 

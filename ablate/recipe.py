@@ -1,14 +1,15 @@
-"""The recipe by flat names such as `schedule.warmup`, which arms, `tune.space` and expressions use."""
+"""The recipe by flat names such as `schedule.warmup`, for arms, `tune.space` and expressions."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from ablate.schema import Train
 from ablate.validation import sentence
-from trials.spec import Json, Recipe
+from trials.spec import Json, Recipe, canonical_json
 
 RECIPE_NAMES = (
     "learning_rate",
@@ -36,6 +37,11 @@ def flat(train: Train) -> dict[str, Json]:
     return _flatten(train.model_dump(exclude_unset=True))
 
 
+def flat_recipe(recipe: Recipe) -> dict[str, Json]:
+    """Every value of a recipe by flat name."""
+    return _flatten(recipe.content)
+
+
 def merged(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json]:
     """`base` with the values of `over`; a length in steps replaces one in epochs, and back."""
     result = {**base, **over}
@@ -47,9 +53,14 @@ def merged(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json
 
 def build(values: Mapping[str, Json]) -> Recipe:
     """The recipe of flat values; what they leave out has the default."""
-    whole = {**_DEFAULTS, **values}
+    return _build(canonical_json({**_DEFAULTS, **values}))
+
+
+@lru_cache(maxsize=1024)
+def _build(text: str) -> Recipe:
+    """Cells mostly share their recipe, and the specs of shared recipes are cheap to digest."""
     nested: dict[str, Json] = {section: {} for section in _NESTED}
-    for name, value in whole.items():
+    for name, value in json.loads(text).items():
         section, _, key = name.partition(".")
         if key:
             nested[section][key] = value
@@ -83,4 +94,4 @@ def _flatten(values: Mapping[str, Json]) -> dict[str, Json]:
     return result
 
 
-_DEFAULTS: Mapping[str, Json] = _flatten(asdict(Recipe()))
+_DEFAULTS: Mapping[str, Json] = _flatten(Recipe().content)

@@ -1,7 +1,7 @@
-"""The keys of a study file, their types, ranges and defaults. What needs the catalogue is checked
-in `ablate.checks`.
+"""The keys of a study file, their types, ranges and defaults.
 
-Every model is frozen and refuses keys that it does not know.
+Every model is frozen and refuses keys that it does not know. What needs the catalogue, or several
+sections at once, is checked in `ablate.checks`.
 """
 
 import math
@@ -19,6 +19,8 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+
+from trials.spec import canonical_json
 
 FIRST_SEARCH_SEED = 1_000_000
 """The search's seeds start here, out of reach of those that confirm."""
@@ -76,6 +78,12 @@ def _every(value: Any) -> str | int:
     return value
 
 
+def _warmup(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError(f"must be a share below 1 or a whole number of steps, but got {value}")
+    return value
+
+
 def _study_name(value: str) -> str:
     if "/" in value or "\\" in value:
         raise ValueError(
@@ -127,7 +135,7 @@ class ScheduleKeys(Section):
     """`train.schedule`."""
 
     name: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Annotated[float, Field(ge=0), AfterValidator(_warmup)] = 0.0
 
 
 class DropoutKeys(Section):
@@ -204,6 +212,17 @@ class Distribution(Section):
             raise ValueError("log and step belong to low and high, not to choices")
         return self
 
+    @property
+    def bounds(self) -> tuple[int | float, int | float]:
+        """Both ends of a range.
+
+        Raises:
+            ValueError: the entry has choices.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError("an entry with choices has no bounds")
+        return self.low, self.high
+
     def _wrong_range(self) -> str | None:
         if self.low is None or self.high is None:
             return f"has {'high' if self.low is None else 'low'} but not the other bound"
@@ -244,6 +263,14 @@ class Named(Section):
 
     model_config = ConfigDict(extra="allow")
     name: str
+
+    @model_validator(mode="after")
+    def _plain_options(self) -> Self:
+        try:
+            canonical_json(self.options)
+        except (TypeError, ValueError):
+            raise ValueError("an option must be plain and finite") from None
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -327,6 +354,7 @@ class StudyKeys(Section):
 
     study: Annotated[str, AfterValidator(_study_name)]
     question: str = ""
+    extends: str | None = Field(default=None, exclude=True)
     use: Items[str] = ()
     tasks: Items[str]
     backbones: Items[str]
@@ -339,9 +367,9 @@ class StudyKeys(Section):
     overrides: Items[Override] = ()
     tune: Tune | None = None
     confirm: Confirm = Confirm()
-    race: Annotated[
-        None, _refuse("race is not available in this version; use confirm", None)
-    ] = None
+    race: Annotated[None, _refuse("race is not available in this version; use confirm", None)] = (
+        None
+    )
     split: Annotated[SplitKeys | None, BeforeValidator(_split)] = None
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] | None = None

@@ -18,14 +18,18 @@ from trials.yaml import Key
 
 Path = tuple[Key, ...]
 
-_PLACEHOLDERS: Mapping[str, Any] = {
-    "study": "unnamed",
-    "tasks": (),
-    "backbones": (),
-    "targets": "lora",
-    "arms": (),
-    "train": {"epochs": 1.0},
+_PLACEHOLDERS: Mapping[Path, Any] = {
+    ("study",): "unnamed",
+    ("tasks",): (),
+    ("backbones",): (),
+    ("targets",): "lora",
+    ("arms",): (),
+    ("train",): {"epochs": 1.0},
+    ("tune", "budget"): {"trials": 1},
+    ("tune", "budget", "trials"): 1,
+    ("tune", "space"): {},
 }
+"""What stands for a key that must be there and is missing or wrong, to read on."""
 
 _EXPECTED: Mapping[str, str] = {
     "float_type": "a number",
@@ -78,34 +82,53 @@ def read_keys(raw: Any) -> Reading:
     """Check the plain values of a study against the schema."""
     if not isinstance(raw, Mapping):
         return Reading(None, (Mistake((), "must hold keys and values"),), {})
-    dropped: set[Path] = set()
-    placeholders: dict[str, Any] = {}
+    dropped: frozenset[Path] = frozenset()
+    placeholders: frozenset[Path] = frozenset()
     mistakes: list[Mistake] = []
-    for _ in range(len(str(raw))):
+    while True:
         kept: dict[Path, tuple[int, ...]] = {}
         pruned = _prune(raw, (), dropped, kept)
         try:
-            keys = StudyKeys.model_validate({**placeholders, **pruned})
+            keys = StudyKeys.model_validate(_filled(pruned, placeholders))
         except ValidationError as error:
             found = [(_place(item, kept), item) for item in error.errors(include_url=False)]
         else:
             return Reading(keys, tuple(mistakes), kept)
-        before = frozenset(dropped)
-        for path, item in found:
-            if not any(path[: len(old)] == old for old in before):
-                mistakes.append(Mistake(path, sentence(item)))
-            if len(path) == 1 and path[0] in _PLACEHOLDERS:
-                placeholders[str(path[0])] = _PLACEHOLDERS[str(path[0])]
-            dropped.add(path if _exists(raw, path) and path not in before else path[:-1])
-        if () in dropped - {()} or not dropped - before - {()}:
-            dropped.discard(())
-            if dropped == before and not placeholders:
-                break
-    return Reading(None, tuple(mistakes), {})
+        mistakes += [
+            Mistake(path, sentence(item))
+            for path, item in found
+            if not any(path[: len(old)] == old for old in dropped)
+        ]
+        needed = frozenset(
+            path for path, item in found if item["type"] == "missing" and path in _PLACEHOLDERS
+        )
+        culprits = {_culprit(raw, path, dropped) for path, _ in found if path not in needed}
+        if not needed - placeholders and culprits - {()} <= dropped:
+            return Reading(None, tuple(mistakes), {})
+        dropped |= culprits - {()}
+        placeholders |= needed
+
+
+def _filled(pruned: Any, placeholders: frozenset[Path]) -> Any:
+    """The values with something in the place of what must be there."""
+    for path in sorted(placeholders, key=len):
+        place = pruned
+        for step in path[:-1]:
+            place = place.get(step) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place.setdefault(path[-1], _PLACEHOLDERS[path])
+    return pruned
+
+
+def _culprit(raw: Any, path: Path, dropped: frozenset[Path]) -> Path:
+    """The smallest part of the file that can be taken out for a mistake at `path`."""
+    while path and (path in dropped or not _exists(raw, path)):
+        path = path[:-1]
+    return path
 
 
 def _prune(
-    value: Any, path: Path, dropped: set[Path], kept: dict[Path, tuple[int, ...]]
+    value: Any, path: Path, dropped: frozenset[Path], kept: dict[Path, tuple[int, ...]]
 ) -> Any:
     """A copy without the dropped parts; notes which entries of each list are left."""
     if isinstance(value, Mapping):

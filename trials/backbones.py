@@ -71,7 +71,7 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backbone:
     """A frozen model in evaluation mode, with its tokenizer.
 
@@ -242,7 +242,9 @@ def _digest_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
     return total.hexdigest()
 
 
-def sites(model: nn.Module, family: Family, targets: Sequence[str] | Mapping[str, Any]) -> list[Site]:
+def sites(
+    model: nn.Module, family: Family, targets: Sequence[str] | Mapping[str, Any]
+) -> list[Site]:
     """The linear maps that a trial adapts, in the order of the model's modules.
 
     Args:

@@ -109,6 +109,11 @@ class Recipe:
     start_from: str | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
 
+    @cached_property
+    def content(self) -> dict[str, Json]:
+        """What `asdict` gives, once: many trials share a recipe. Not to be changed."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Self:
         """Rebuild from `dataclasses.asdict` after a trip through JSON."""
@@ -170,6 +175,14 @@ class TrialSpec:
     code: Mapping[str, str] = field(default_factory=dict)
     numerics: int = NUMERICS
 
+    def content(self) -> dict[str, Json]:
+        """What `asdict` gives, without copying: the parts are shared and not to be changed."""
+        return {
+            **{item.name: getattr(self, item.name) for item in fields(self)},
+            "recipe": self.recipe.content,
+            "splits": self.splits.__dict__,
+        }
+
     def to_json(self) -> dict[str, Json]:
         """Plain JSON types only."""
         return cast("dict[str, Json]", json.loads(canonical_json(asdict(self))))
@@ -187,7 +200,7 @@ class TrialSpec:
     @cached_property
     def id(self) -> str:
         """SHA-256 (64 hex digits) of the canonical JSON."""
-        return digest(asdict(self))
+        return digest(self.content())
 
     @property
     def provisional(self) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from ablate.report.scope import PanelKey
 
-WIDTH = 400  # units of the viewBox, which are matplotlib's points: legible on a phone
+WIDTH = 360  # units of the viewBox, which are matplotlib's points: legible on a phone
 SMALL = 11.0
 HAIR = 1.0
 
@@ -59,7 +60,7 @@ def drawing() -> Iterator[None]:
 
 
 def axes(height: float, *, top: float = 10, bottom: float = 44, left: float = 4) -> Axes:
-    """Bare axes on a canvas 400 wide; height and margins in units of the viewBox."""
+    """Bare axes on a canvas `WIDTH` wide; height and margins in units of the viewBox."""
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     figure.patch.set_visible(False)
     ax = figure.add_axes(
@@ -73,25 +74,33 @@ def axes(height: float, *, top: float = 10, bottom: float = 44, left: float = 4)
     ax.tick_params(which="minor", length=0, labelbottom=False, labelleft=False)
     ax.grid(visible=True, color=GRID, linewidth=HAIR, zorder=0)
     ax.set_axisbelow(True)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     return ax
 
 
-def row_axes(num_rows: int, *, row: float = 40) -> Axes:
+def row_axes(num_rows: int, *, row: float = 40, left: float = 4) -> Axes:
     """Axes with one horizontal row per item, first on top, its label above its marks."""
-    ax = axes(row * num_rows + 60, top=6, bottom=44)
+    ax = axes(row * num_rows + 60, top=6, bottom=44, left=left)
     ax.set_ylim(num_rows - 0.45, -0.62)
     ax.set_yticks([])
     ax.grid(visible=False, axis="y")
     return ax
 
 
-def row_label(ax: Axes, position: float, label: str, aside: str = "") -> None:
-    """A row's label at the left and a quieter remark at the right, above the row's marks."""
+def row_label(
+    ax: Axes, position: float, label: str, aside: str = "", *, solid: bool = False
+) -> None:
+    """A row's label at the left and a quieter remark at the right, above the row's marks.
+
+    A solid label covers the lines behind it.
+    """
     place = blended_transform_factory(ax.transAxes, ax.transData)
-    halo: dict[str, Any] = {"transform": place, "va": "center", "fontsize": SMALL}
-    ax.text(0, position - 0.4, shortened(label, 58 - len(aside)), color=INK, ha="left", **halo)
+    look: dict[str, Any] = {"transform": place, "va": "center", "fontsize": SMALL}
+    if solid:
+        look["bbox"] = {"facecolor": SURFACE, "edgecolor": "none", "pad": 2}
+    ax.text(0, position - 0.4, shortened(label, 54 - len(aside)), color=INK, ha="left", **look)
     if aside:
-        ax.text(1, position - 0.4, aside, color=MUTED, ha="right", **halo)
+        ax.text(1, position - 0.4, aside, color=MUTED, ha="right", **look)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -110,7 +119,7 @@ def name_axis(ax: Axes, text: str) -> None:
 
 def name_height(ax: Axes, text: str) -> None:
     """The vertical axis' title, level and on top so that it is read without turning the head."""
-    ax.set_title(shortened(text, 60), color=MUTED, fontsize=SMALL, loc="left", pad=9)
+    ax.set_title(shortened(text, 50), color=MUTED, fontsize=SMALL, loc="left", pad=9)
 
 
 def legend(ax: Axes, looks: Sequence[Look], *, plot: float) -> None:
@@ -122,7 +131,7 @@ def legend(ax: Axes, looks: Sequence[Look], *, plot: float) -> None:
             transform=ax.transAxes, clip_on=False,
         )  # fmt: skip
         ax.text(
-            0.035, place, shortened(item.label, 56), transform=ax.transAxes, color=INK,
+            0.035, place, shortened(item.label, 46), transform=ax.transAxes, color=INK,
             fontsize=SMALL, va="center",
         )  # fmt: skip
 

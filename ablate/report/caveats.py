@@ -1,4 +1,4 @@
-"""What a reader must know before trusting the page: gaps, late additions, splits, open questions."""
+"""What a reader must know before trusting the page: gaps, additions, splits, open questions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from ablate.frame import CONFIRM_STAGES
 from ablate.report import rows, scope, words
 from ablate.report.scope import Record
 
+LINKS = {
+    "missing": "See the runs",
+    "cells": "See the cells",
+    "comparisons": "See the comparisons",
+    "history": "See what and when",
+    "environment": "See the environment",
+    "methods": "See the methods",
+}
+
 
 class Caveat(NamedTuple):
     """One thing to know: how grave it is (`warn` or `info`), what, and where the page has more."""
@@ -19,6 +28,11 @@ class Caveat(NamedTuple):
     tone: str
     text: str
     anchor: str
+
+    @property
+    def link(self) -> str:
+        """The words of the link to the section with more."""
+        return LINKS.get(self.anchor, "")
 
 
 def caveats(frame: pd.DataFrame, findings: Record, about: Record) -> list[Caveat]:
@@ -46,7 +60,7 @@ def _failures(frame: pd.DataFrame, findings: Record) -> Iterator[Caveat]:
     runs = words.plural(len(lost), "run")
     yield Caveat(
         "warn",
-        f"{runs} gave no result ({kinds}). Nothing was filled in: means use the runs that finished.",
+        f"{runs} gave no result ({kinds}). Nothing was filled in: means use finished runs only.",
         "missing",
     )
 
@@ -73,7 +87,7 @@ def _seeds(cell: Record) -> float:
 
 
 def _undecided(findings: Record) -> Iterator[Caveat]:
-    found = rows.mean_findings(findings)
+    found = [f for f in rows.mean_findings(findings) if f.get("kind") != "interaction"]
     still_open = [finding for finding in found if finding.get("verdict") == "undecided"]
     if still_open:
         yield Caveat(
@@ -141,7 +155,9 @@ def _splits(frame: pd.DataFrame, findings: Record, about: Record) -> Iterator[Ca
     for (chose, shows), tasks in groups.items():
         where = f" on {words.listed(tasks)}" if len(groups) > 1 else ""
         if chose and shows and chose != shows:
-            text = f"Configurations{where} were chosen on “{chose}”; every score shown is “{shows}”."
+            text = (
+                f"Configurations{where} were chosen on “{chose}”; every score shown is “{shows}”."
+            )
             yield Caveat("info", text, "methods")
         elif shows:
             yield Caveat("info", f"Every score shown{where} is from “{shows}”.", "methods")

@@ -75,7 +75,7 @@ def spread_panels(source: Source) -> Iterator[Drawing]:
 
 
 def _spread(cells: Sequence[Record], arms: Mapping[ArmKey, int]) -> Axes:
-    ax = canvas.row_axes(len(cells), row=40)
+    ax = canvas.row_axes(len(cells), row=40, left=18)
     decimals = words.decimals_for([cell.get("mean") for cell in cells])
     for place, cell in enumerate(cells):
         look = canvas.look(arms[arm_key(cell)], arm_key(cell).label)

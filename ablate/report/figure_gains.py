@@ -33,20 +33,23 @@ def _panel(group: Sequence[Record], unit: str, digits: int) -> Axes:
     numbers = [words.finite(f.get(name)) for f in group for name in _NUMBERS]
     values = [number for number in numbers if number is not None]
     ax.axvline(0, color=MUTED, linewidth=1.2, zorder=1)
+    controls = {arm_key(finding.get("control") or {}).label for finding in group}
     for place, finding in enumerate(group):
-        _row(ax, place, finding, digits)
+        _row(ax, place, finding, digits, name_control=len(controls) > 1)
     low, high = min([0.0, *values]), max([0.0, *values])
     room = (high - low or 1.0) * 0.08
     ax.set_xlim(low - room, high + room)
-    canvas.name_axis(ax, f"difference{f', {unit}' if unit else ''}  ·  0 = none")
+    against = f" to {canvas.shortened(controls.pop(), 28)}" if len(controls) == 1 else ""
+    canvas.name_axis(ax, f"difference{against}{f', {unit}' if unit else ''}")
     return ax
 
 
-def _row(ax: Axes, place: int, finding: Record, digits: int) -> None:
+def _row(ax: Axes, place: int, finding: Record, digits: int, *, name_control: bool) -> None:
     treatment, control = (arm_key(finding.get(side) or {}) for side in ("treatment", "control"))
     estimate, verdict = finding["estimate"], str(finding.get("verdict") or "")
     aside = words.number(estimate, digits, signed=True)
-    canvas.row_label(ax, place, f"{treatment.label} vs {control.label}", aside)
+    label = f"{treatment.label} vs {control.label}" if name_control else treatment.label
+    canvas.row_label(ax, place, label, aside, solid=True)
     colour = BAD if verdict == "worse" else canvas.look(0, "").colour
     if verdict in UNSETTLED:
         colour = MUTED

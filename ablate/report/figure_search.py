@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Affine2D
 
 from ablate.frame import NUISANCE_PREFIX
 from ablate.report import canvas, words
@@ -41,13 +43,13 @@ def _panel(
     below = 62 + 17 * len(tried)
     ax = canvas.axes(_PLOT + below + 26, top=26, bottom=below, left=48)
     positions = _scale(ax, [row[name] for row in rows])
-    for cell in tried:
+    for place, cell in enumerate(tried):
         look = canvas.look(arms[arm_key(cell)], arm_key(cell).label)
         for row in rows:
             if arm_key(row) == arm_key(cell):
-                _mark(ax, positions[text(row[name])], row, look)
+                _mark(ax, positions[text(row[name])], row, look, 5 * (place - (len(tried) - 1) / 2))
         _chosen(ax, positions, cell, rows, name)
-    ax.margins(x=0.06, y=0.1)
+    ax.margins(y=0.1)
     canvas.name_axis(ax, name.removeprefix(NUISANCE_PREFIX))
     canvas.name_height(ax, f"{metric} during search")
     looks = [canvas.look(arms[arm_key(cell)], arm_key(cell).label) for cell in tried]
@@ -60,26 +62,36 @@ def _scale(ax: Axes, values: Sequence[Any]) -> dict[str, float]:
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         names = sorted({text(value) for value in values})
         ax.set_xticks(range(len(names)), [canvas.shortened(name, 14) for name in names])
+        ax.set_xlim(-0.5, len(names) - 0.5)
         return {name: float(place) for place, name in enumerate(names)}
     numbers = {text(value): float(value) for value in values}
     low, high = min(numbers.values()), max(numbers.values())
     if low > 0 and high / low > 8:
         ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: words.setting(float(value)))
+        room = (high / low) ** 0.07
+        ax.set_xlim(low / room, high * room)
+        ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 3)))
+        ax.xaxis.set_major_formatter(lambda value, _: words.scientific(float(value)))
+    else:
+        room = 0.07 * (high - low)
+        ax.set_xlim(low - room, high + room)
+        ax.xaxis.set_major_formatter(lambda value, _: words.setting(float(value)))
     return numbers
 
 
-def _mark(ax: Axes, x: float, row: Record, look: canvas.Look) -> None:
+def _mark(ax: Axes, x: float, row: Record, look: canvas.Look, shift: float) -> None:
     """One try: filled when finished, hollow when stopped early, a cross when it failed.
 
-    What has no score is marked at the foot.
+    What has no score is marked at the foot, moved aside by `shift` to lie beside its like.
     """
     style: dict[str, Any] = {"color": look.colour, "markersize": 7, "zorder": 3}
     marker = look.marker if row.get("status") in ("finished", "pruned") else "x"
     fill = look.colour if row.get("status") == "finished" else SURFACE
-    if words.missing(row.get("score")):
-        style["transform"] = ax.get_xaxis_transform()
-    height = 0.025 if words.missing(row.get("score")) else row["score"]
+    score = words.finite(row.get("score"))
+    if score is None:
+        # The canvas has 72 units an inch and so has the drawing, whatever its resolution.
+        style["transform"] = ax.get_xaxis_transform() + Affine2D().translate(shift, 0)
+    height = 0.025 if score is None else score
     ax.plot([x], [height], marker, markerfacecolor=fill, markeredgewidth=1.5, **style)
 
 

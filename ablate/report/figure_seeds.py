@@ -29,7 +29,7 @@ def _scored(row: Record) -> bool:
 
 
 def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey, int]) -> Axes:
-    ax = canvas.row_axes(len(cells), row=46)
+    ax = canvas.row_axes(len(cells), row=50)
     places = {arm_key(cell): place for place, cell in enumerate(cells)}
     _seed_lines(ax, rows, places)
     decimals = words.decimals_for([cell.get("mean") for cell in cells])

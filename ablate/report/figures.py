@@ -37,8 +37,8 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
     "gains": (
         figure_gains.panels,
         "How large is each gain?",
-        "Treatment minus control with its interval. A filled mark is decided; a hollow mark is a "
-        "comparison that the runs leave undecided.",
+        "Difference with its interval; right of the line favours the treatment. A filled mark is "
+        "decided, a hollow mark is one that the runs leave undecided.",
     ),
     "seeds": (
         figure_seeds.panels,

@@ -17,7 +17,8 @@ from markupsafe import Markup
 from ablate.report import figures as drawings
 from ablate.report import tables, view
 from ablate.report.figures import Figure
-from ablate.report.svgtext import palette_css, standalone
+from ablate.report.palette import PAGE_TONES, css
+from ablate.report.svgtext import standalone
 
 
 def write(
@@ -28,10 +29,10 @@ def write(
     Args:
         frame: one row per trial, split and metric (see `ablate.frame`).
         findings: the findings document, schema 1.
-        about: context; every key may be absent: `study`, `question`, `splits` (`{"search", "report"}`
-            or one such per task), `selection`, `sampler`, `pruner`, `budget`, `revisions` (each
-            `{"revision", "when", "added", "after_results"}`), `environment` (texts or mappings),
-            `mlflow` (already redacted), `version`, `generated_at`, `caveats`.
+        about: context; every key may be absent: `study`, `question`, `splits` (`{"search",
+            "report"}`, or one such per task), `selection`, `sampler`, `pruner`, `budget`,
+            `revisions` (each `{"revision", "when", "added", "after_results"}`), `environment`
+            (texts or mappings), `mlflow` (already redacted), `version`, `generated_at`, `caveats`.
         folder: created if need be; files of an earlier report are replaced, each at once.
 
     Returns:
@@ -58,7 +59,9 @@ def write(
 def findings_json(findings: Mapping[str, Any]) -> str:
     """The findings document, indented, keys sorted; what is no finite number is null."""
     document = tables.plain(findings)
-    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    )
 
 
 def html(
@@ -79,8 +82,8 @@ def html(
     return environment.get_template("page.html.jinja").render(
         **view.page(frame, findings, about, figures),
         css=Markup(_resource("page.css")),
-        light=Markup(palette_css(0)),
-        dark=Markup(palette_css(1)),
+        light=Markup(css(PAGE_TONES, dark=False)),
+        dark=Markup(css(PAGE_TONES, dark=True)),
         script=Markup(script),
         script_hash=_digest(script),
         svg={panel.name: Markup(panel.svg) for figure in figures for panel in figure.panels},

@@ -13,6 +13,12 @@ from ablate.report.scope import ArmKey, PanelKey, Record
 from ablate.report.words import Verdict
 
 Row = dict[str, Any]
+_SOURCES = {
+    "arm": "which arm",
+    "seed": "which seed, for all arms alike",
+    "residual": "luck of one arm at one seed",
+}
+_REASONS = {"not_robust": "The result changes when failed runs count as the worst."}
 
 
 class Bar(NamedTuple):
@@ -64,7 +70,7 @@ def bar(record: Record, middle: str, within: Extent, *, zero: bool) -> Bar:
 
 def comparisons(found: Sequence[Record], findings: Record) -> list[Row]:
     """Rows of findings; bars of one task and unit share a scale."""
-    groups: dict[tuple[PanelKey, str], list[Record]] = {}
+    groups: dict[tuple[PanelKey, str, bool], list[Record]] = {}
     for finding in found:
         groups.setdefault(_scale_of(finding), []).append(finding)
     extents = {key: extent(group, "estimate", zero=True) for key, group in groups.items()}
@@ -74,8 +80,10 @@ def comparisons(found: Sequence[Record], findings: Record) -> list[Row]:
     ]
 
 
-def _scale_of(finding: Record) -> tuple[PanelKey, str]:
-    return scope.finding_panel(finding), scope.text(finding.get("unit"))
+def _scale_of(finding: Record) -> tuple[PanelKey, str, bool]:
+    """What findings must share for their bars to be comparable by eye."""
+    of_spread = finding.get("kind") == "variance"
+    return scope.finding_panel(finding), scope.text(finding.get("unit")), of_spread
 
 
 def _comparison(
@@ -88,6 +96,7 @@ def _comparison(
     return {
         "id": scope.text(finding.get("id")),
         "task": scope.panel_title(panel, panels),
+        "aside": _aside(finding),
         "kind": words.KINDS.get(str(finding.get("kind")), scope.text(finding.get("kind"))),
         "treatment": scope.arm_key(sides["treatment"]).label or words.DASH,
         "control": scope.arm_key(sides["control"]).label or words.DASH,
@@ -99,12 +108,32 @@ def _comparison(
         "bar": bar(finding, "estimate", within, zero=True),
         "unit": scope.text(finding.get("unit")),
         "sds": [
-            words.number(scope.lookup(cells, panel, side).get("sd"), digits)
-            for side in sides.values()
+            words.number(
+                finding.get(f"sd_{name}", scope.lookup(cells, panel, side).get("sd")), digits
+            )
+            for name, side in sides.items()
         ],
+        "level": _own_level(finding, findings),
+        "remark": scope.text(finding.get("note")),
         "verdict": words.verdict(finding.get("verdict")),
         **_evidence(finding),
     }
+
+
+def _aside(finding: Record) -> str:
+    """The kind of a finding where neither the table nor its task tells."""
+    kind = scope.text(finding.get("kind"))
+    plain = ("mean", "variance") if finding.get("task") else ("mean", "variance", "across_tasks")
+    name = "" if kind in plain else words.KINDS.get(kind, kind.replace("_", " "))
+    margin = words.finite(finding.get("margin"))
+    return name if margin is None else f"{name}, margin {words.setting(margin)}"
+
+
+def _own_level(finding: Record, findings: Record) -> str:
+    """The confidence of a finding's interval where it is not the document's."""
+    level = words.finite(finding.get("level"))
+    usual = level is None or level == words.finite(findings.get("level"))
+    return "" if usual or level is None else f"{level * 100:g} %"
 
 
 def _evidence(finding: Record) -> Row:
@@ -113,20 +142,29 @@ def _evidence(finding: Record) -> Row:
     shown = finding.get("p_value") if words.missing(adjusted) else adjusted
     return {
         "n": words.count(finding.get("n")),
-        "lost": [
-            f"{words.count(finding.get(name))} {label}"
-            for name, label in (("num_failed", "failed"), ("n_dropped", "unpaired"))
-            if finding.get(name)
-        ],
+        "lost": _lost(finding),
         "p": words.p_value(shown),
         "p_raw": words.finite(shown),
         "adjusted": not words.missing(adjusted),
         "effect": words.number(finding.get("effect_size"), 2, signed=True),
-        "effect_kind": scope.text(finding.get("effect_size_kind")).replace("_", " "),
+        "effect_kind": _effect_kind(finding),
         "effect_raw": words.finite(finding.get("effect_size")),
         "needed": _needed(finding.get("seeds_needed")),
         "notes": _notes(finding),
     }
+
+
+def _effect_kind(finding: Record) -> str:
+    kind = scope.text(finding.get("effect_size_kind"))
+    return words.EFFECTS.get(kind, kind)
+
+
+def _lost(finding: Record) -> str:
+    """Seeds that the comparison left out: those without a partner, else those that failed."""
+    for name in ("n_dropped", "num_failed"):
+        if finding.get(name):
+            return f"{words.count(finding[name])} {'dropped' if name == 'n_dropped' else 'failed'}"
+    return ""
 
 
 def _needed(value: Any) -> str:
@@ -146,6 +184,8 @@ def _notes(record: Record) -> list[tuple[str, str]]:
         notes.append(("quiet", "sequential"))
     if record.get("paired") is False:
         notes.append(("quiet", "unpaired"))
+    if beside := scope.text(record.get("family")).partition(": ")[2]:
+        notes.append(("quiet", beside))
     return notes
 
 
@@ -199,9 +239,9 @@ def _claim(claim: Record, by_id: Mapping[str, Row]) -> Row:
         "id": scope.text(claim.get("id")),
         "sentence": scope.text(claim.get("sentence")) or scope.text(claim.get("id")),
         "verdict": verdict,
-        "reason": scope.text(claim.get("reason")),
+        "reason": scope.text(claim.get("reason")) or _REASONS.get(str(claim.get("verdict")), ""),
         "needed": _needed(claim.get("seeds_needed")),
-        "open": claim.get("verdict") == "undecided",
+        "open": claim.get("verdict") in ("undecided", "not_robust"),
         "late": bool(claim.get("late")) or any(("warn", "added late") in r["notes"] for r in rest),
         "lead": rest[0] if rest else None,
         "others": rest[1:],
@@ -220,22 +260,50 @@ def mean_findings(findings: Record) -> list[Record]:
 
 def variance_findings(findings: Record) -> list[Record]:
     """Every finding about spread, wherever the document lists it."""
-    listed: list[Record] = list(findings.get("variance") or [])
+    listed = [item for item in findings.get("variance") or [] if "source" not in item]
     known = {finding.get("id") for finding in listed}
     among = [f for f in findings.get("findings") or [] if f.get("kind") == "variance"]
     return listed + [finding for finding in among if finding.get("id") not in known]
 
 
+def components(findings: Record) -> list[Row]:
+    """Where variance comes from: a row for each source on each task."""
+    found = [item for item in findings.get("variance") or [] if "source" in item]
+    panels = [scope.panel_key(item) for item in found]
+    return [
+        {
+            "task": scope.panel_title(panel, panels),
+            "source": _SOURCES.get(str(item.get("source")), scope.text(item.get("source"))),
+            "sd": words.number(item.get("sd"), scope.decimals(findings, panel.task)),
+            "sd_raw": words.finite(item.get("sd")),
+            "share": words.percent(item.get("share")),
+            "share_raw": words.finite(item.get("share")),
+            "levels": words.count(item.get("levels")),
+            "notes": [
+                *_notes(item),
+                *(
+                    [("quiet", "estimated below zero, shown as zero")]
+                    if item.get("clipped")
+                    else []
+                ),
+            ],
+        }
+        for item, panel in zip(found, panels, strict=True)
+    ]
+
+
 def failures(frame: pd.DataFrame, findings: Record) -> list[Row]:
     """Every confirm trial without a result, from the findings and from the frame, each once."""
-    listed: list[Record] = list(findings.get("missing") or [])
-    known = {scope.text(item.get("trial_id")) for item in listed} - {""}
     lost = frame[frame["stage"].isin(CONFIRM_STAGES) & (frame["status"] != "finished")]
-    for record in scope.records(lost):
-        identity = scope.text(record.get("trial_id"))
-        if identity and identity not in known:
-            known.add(identity)
-            listed.append(record)
+    labels = {scope.text(c.get("arm")): scope.arm_key(c).label for c in findings.get("cells") or []}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for record in (*(findings.get("missing") or []), *scope.records(lost)):
+        if record.get("stage", "confirm") in CONFIRM_STAGES:
+            item = found.setdefault(_trial_of(record), {})
+            item.update({k: v for k, v in record.items() if k not in item or not item[k]})
+    for item in found.values():
+        if not scope.text(item.get("label")):
+            item["label"] = labels.get(scope.text(item.get("arm")), "")
     return [
         {
             "task": scope.text(item.get("task")),
@@ -245,5 +313,11 @@ def failures(frame: pd.DataFrame, findings: Record) -> list[Row]:
             "reason": scope.text(item.get("reason")) or words.DASH,
             "trial": scope.text(item.get("trial_id"))[:12] or words.DASH,
         }
-        for item in listed
+        for item in found.values()
     ]
+
+
+def _trial_of(record: Record) -> tuple[str, ...]:
+    """What tells one trial from another where only some records carry an id."""
+    seed = words.finite(record.get("seed"))
+    return scope.text(record.get("task")), scope.text(record.get("arm")), str(seed)

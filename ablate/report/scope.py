@@ -127,13 +127,16 @@ def of_task(setting: Any, task: str) -> Any:
 
 def split_of(findings: Record, about: Record, task: str, role: str) -> str:
     """The split that chose (`search`) or that reports (`report`) for a task; empty if unknown."""
+    own = _of_cells(findings, task, "split") if role == "report" else ""
+    if own:
+        return own
     for source in (findings.get("split"), about.get("splits")):
         named = of_task(source, task) if not _has_roles(source) else source
         if isinstance(named, Mapping):
             named = of_task(named.get(role), task)
         elif role == "search":
             named = None
-        if isinstance(named, str) and named:
+        if isinstance(named, str) and named not in ("", "mixed"):
             return named
     return ""
 
@@ -144,7 +147,15 @@ def _has_roles(source: Any) -> bool:
 
 def metric_of(findings: Record, task: str) -> str:
     """The metric that the findings on a task are about; empty if unknown."""
-    return text(of_task(findings.get("metric"), task))
+    named = _of_cells(findings, task, "metric") or text(of_task(findings.get("metric"), task))
+    return "" if named == "mixed" else named
+
+
+def _of_cells(findings: Record, task: str, field: str) -> str:
+    """What the cells of a task say of themselves, where they agree; else empty."""
+    cells: Sequence[Record] = findings.get("cells") or []
+    named = {text(cell.get(field)) for cell in cells if text(cell.get("task")) == task}
+    return named.pop() if len(named) == 1 else ""
 
 
 def primary_rows(frame: pd.DataFrame, findings: Record, about: Record) -> pd.DataFrame:

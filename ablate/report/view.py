@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from ablate.frame import FAILED_STATUSES
 from ablate.report import caveats, methods, rows, scope, tables, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
@@ -35,13 +36,16 @@ def page(
         "level": f"{level * 100:g} %" if level is not None else "",
         "facts": _facts(frame, findings, about),
         "claims": rows.claims(findings),
-        "tally": _tally(compared),
+        "tally": _tally([row for row in compared if row["aside"] != words.KINDS["interaction"]]),
         "caveats": caveats.caveats(frame, findings, about),
         "comparisons": compared,
+        "unit": _common(row["unit"] for row in compared),
         "variance": rows.comparisons(rows.variance_findings(findings), findings),
+        "components": rows.components(findings),
         "cells": rows.cells(findings),
         "failures": rows.failures(frame, findings),
-        "pruned": _num_pruned(frame),
+        "pruned": _num_asks(frame, ("pruned",)),
+        "failed_asks": _num_asks(frame, sorted(FAILED_STATUSES)),
         "revisions": [_revision(revision) for revision in about.get("revisions") or []],
         "late": _late(findings),
         "methods": methods.paragraphs(findings, about),
@@ -59,6 +63,7 @@ def csv_files(findings: Record) -> dict[str, str]:
         "cells": tables.cells_csv(findings.get("cells") or []),
         "comparisons": tables.findings_csv(rows.mean_findings(findings)),
         "variance": tables.findings_csv(rows.variance_findings(findings)),
+        "components": tables.text([i for i in findings.get("variance") or [] if "source" in i], ()),
     }
 
 
@@ -81,6 +86,12 @@ def _facts(frame: pd.DataFrame, findings: Record, about: Record) -> list[tuple[s
     return [(name, value) for name, value in pairs if value]
 
 
+def _common(units: Iterable[str]) -> str:
+    """The unit that all rows share; empty when they differ."""
+    found = set(units)
+    return found.pop() if len(found) == 1 else ""
+
+
 def _few(names: Sequence[str]) -> str:
     return words.listed(names) if len(names) <= 4 else str(len(names))
 
@@ -90,9 +101,10 @@ def _tally(compared: Sequence[Mapping[str, Any]]) -> list[tuple[words.Verdict, i
     return Counter(row["verdict"] for row in compared).most_common()
 
 
-def _num_pruned(frame: pd.DataFrame) -> int:
-    pruned = frame[frame["status"] == "pruned"]
-    return int(pruned["trial_id"].nunique()) if "trial_id" in pruned.columns else len(pruned)
+def _num_asks(frame: pd.DataFrame, states: Sequence[str]) -> int:
+    """Search trials that ended in one of these states."""
+    found = frame[(frame["stage"] == "search") & frame["status"].isin(states)]
+    return int(found["trial_id"].nunique()) if "trial_id" in found.columns else len(found)
 
 
 def _revision(revision: Record) -> dict[str, Any]:

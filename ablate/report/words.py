@@ -53,6 +53,13 @@ KINDS = {
     "variance": "variance",
 }
 
+EFFECTS = {
+    "hedges_g": "Hedges g",
+    "hedges_gz": "Hedges g_z",
+    "log_sd_ratio": "log sd ratio",
+    "partial_eta_squared": "partial η²",
+}
+
 TRIAL_STATES = {
     "finished": "finished",
     "diverged": "diverged",
@@ -148,6 +155,12 @@ def p_value(value: Any) -> str:
     return ">0.999" if real > 0.999 else f"{real:.3f}"
 
 
+def percent(value: Any) -> str:
+    """A share of one in whole percent; a dash when it is missing."""
+    real = finite(value)
+    return DASH if real is None else f"{100 * real:.0f} %"
+
+
 def count(value: Any) -> str:
     """A whole number with thousands separated; a dash when it is missing."""
     real = finite(value)
@@ -166,12 +179,12 @@ def setting(value: Any) -> str:
     if real is None:
         return str(value)
     if real != 0 and (abs(real) < 1e-3 or abs(real) >= 1e6):
-        return _scientific(real)
+        return scientific(real)
     return f"{real:.4g}" if abs(real) < 1000 else f"{real:g}"
 
 
-def _scientific(value: float) -> str:
-    """0.000312 as 3.12e-4."""
+def scientific(value: float) -> str:
+    """A number in powers of ten, short: 0.000312 is 3.12e-4."""
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 

@@ -10,7 +10,6 @@ from ablate.frame import NUISANCE_PREFIX, factors, plain
 from trials.errors import Problem, UserError, nearest
 
 Kind = Literal["mean", "variance", "equivalence"]
-Pick = Literal["treatment", "control", "both"]
 Fields = Mapping[str, Any]
 BASELINE_FAMILY = "baselines"
 
@@ -22,7 +21,7 @@ class Comparison:
     Attributes:
         id: unique among the comparisons of one analysis.
         task, backbone: where.
-        treatment, control: arm ids, averaged per seed; candidates where `pick` names the side.
+        treatment, control: arm ids, averaged per seed; one that is named twice weighs double.
         kind: whether the mean, the spread or equivalence is asked about.
         family: comparisons of one family are adjusted together.
         confirmatory: registered before the results were seen.
@@ -30,7 +29,8 @@ class Comparison:
         by: gain under the null hypothesis, in the metric's unit (`mean` only).
         margin: largest difference that does not matter (`equivalence` only); None for the study's.
         note: what a reader should know about how the arms were matched.
-        pick: side of which only the arm that is best by the search split is taken.
+        pick_treatment, pick_control: whether the best arm of that side, by the search split,
+            stands for all of them.
         late: registered after results were seen, so that late rows count as well.
     """
 
@@ -46,7 +46,8 @@ class Comparison:
     by: float = 0.0
     margin: float | None = None
     note: str | None = None
-    pick: Pick | None = None
+    pick_treatment: bool = False
+    pick_control: bool = False
     late: bool = False
 
     def __post_init__(self) -> None:
@@ -172,7 +173,7 @@ def _comparison(
         kind=kind,
         family=family,
         margin=margin if kind == "equivalence" else None,
-        pick="control" if pick else None,
+        pick_control=pick,
         note="no arm of the baseline has the same levels; it is represented by its best by the "
         "search split"
         if pick

@@ -99,17 +99,17 @@ def align(
     left, right = _side(treatment, with_late), _side(control, with_late)
     both = set(left.scores) & set(right.scores)
     every = set(left.scores) | set(right.scores) | left.failed | right.failed
-    steps = {cell.step for cell in cells}
+    steps = {cell.step for cell in cells if cell.scores}
     step = steps.pop() if len(steps) == 1 else None
-    finer = math.lcm(len(treatment), len(control)) if cells else 1
-    units = {cell.metric for cell in cells}
+    finer = math.lcm(max(len(treatment), 1), max(len(control), 1))
+    units = {cell.metric for cell in cells if cell.metric is not None}
     return Aligned(
         task=task,
         treatment=left,
         control=right,
         seeds=tuple(sorted(both)),
         dropped=tuple(sorted(every - both)),
-        step=None if step is None or finer == 0 else step / finer,
+        step=None if step is None else step / finer,
         unit=units.pop() if len(units) == 1 else None,
     )
 

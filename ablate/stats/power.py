@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+
+from ablate.stats.status import Array
 
 TARGET = 0.8
 MOST_SEEDS = 10_000
@@ -119,12 +122,19 @@ def _exceeds(critical: float, shift: float, df: int) -> float:
     low, high = max(ends[0], (shift - 9) / critical), min(ends[1], (shift + 9) / critical)
     if low >= high:
         return 1.0 if (shift - 9) / critical >= ends[1] else 0.0
-    nodes, weights = np.polynomial.legendre.leggauss(96)
+    nodes, weights = _quadrature()
     s = (low + high) / 2 + (high - low) / 2 * nodes
     constant = math.log(2) + df / 2 * math.log(df / 2) - float(gammaln(df / 2))
     log_density = constant + (df - 1) * np.log(s) - df / 2 * s**2
     inside = float((weights * ndtr(shift - critical * s) * np.exp(log_density)).sum())
     return min(1.0, float(chdtr(df, df * low**2)) + inside * (high - low) / 2)
+
+
+@cache
+def _quadrature() -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on [-1, 1]; finding them is what takes time."""
+    nodes, weights = np.polynomial.legendre.leggauss(96)
+    return np.asarray(nodes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:

@@ -84,10 +84,12 @@ def hold_out(
     while waiting and len(taken) < size and slack <= 2 * len(groups):
         passed = []
         for group in waiting:
+            if len(taken) >= size:
+                break
             rows = members[group]
             counts = Counter(strata[row] for row in rows)
             fits = all(count <= room[stratum] + slack for stratum, count in counts.items())
-            if len(taken) < size and len(taken) + len(rows) <= len(groups) // 2 and fits:
+            if fits and len(taken) + len(rows) <= len(groups) // 2:
                 taken += rows
                 room.subtract(counts)
             else:
@@ -103,9 +105,8 @@ def _draw(key: str, group: int) -> bytes:
 def _apportion(sizes: Counter[int], total: int) -> Counter[int]:
     """Split a total in proportion to sizes, by largest remainder (Hamilton's method)."""
     num_rows = sum(sizes.values())
-    exact = {stratum: (total * size, num_rows) for stratum, size in sizes.items()}
-    shares = Counter({stratum: part // whole for stratum, (part, whole) in exact.items()})
-    by_remainder = sorted(exact, key=lambda stratum: (-exact[stratum][0] % num_rows, stratum))
-    left = total - sum(shares.values())
-    shares.update([s for s in by_remainder if exact[s][0] % num_rows][:left])
+    exact = {stratum: divmod(total * size, num_rows) for stratum, size in sizes.items()}
+    shares = Counter({stratum: whole for stratum, (whole, _) in exact.items()})
+    by_remainder = sorted(exact, key=lambda stratum: (-exact[stratum][1], stratum))
+    shares.update(by_remainder[: total - sum(shares.values())])
     return shares

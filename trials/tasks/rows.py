@@ -3,19 +3,17 @@
 Every mistake of a file is found in one pass and named with its line.
 """
 
-import gzip
 import json
 import math
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trials.errors import Problem, UserError, nearest
+from trials.errors import Problem, nearest
+from trials.tasks.lines import Mistakes, brief, parse_lines
 
-SPLITS = ("train", "validation", "test")
-SHOWN = 20
 _MISSING = object()
 
 
@@ -73,50 +71,6 @@ class Format:
     group: tuple[str, ...] = ()
 
 
-@dataclass
-class Mistakes:
-    """Gathers problems; keeps the first ones and counts the rest."""
-
-    problems: list[Problem] = field(default_factory=list)
-    num_more: int = 0
-
-    def add(self, problem: Problem) -> None:
-        """Note one more problem."""
-        if len(self.problems) < SHOWN:
-            self.problems.append(problem)
-        else:
-            self.num_more += 1
-
-    def raise_any(self) -> None:
-        """Raise all problems as one error.
-
-        Raises:
-            UserError: there are problems.
-        """
-        if self.num_more:
-            raise UserError(*self.problems, f"and {self.num_more} more")
-        if self.problems:
-            raise UserError(*self.problems)
-
-
-def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path | None:
-    """The file of a split, plain or gzipped; None where there is none.
-
-    Args:
-        folder: holds `<split>.jsonl` or `<split>.jsonl.gz`.
-        split: name of the split; only `test` may be missing.
-        shown: how messages name the folder.
-        mistakes: takes a missing file, or two files for one split.
-    """
-    names = [f"{split}.jsonl", f"{split}.jsonl.gz"]
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if len(found) == 2:
-        mistakes.add(Problem(f"holds both {names[0]} and {names[1]}; keep one", file=shown))
-    if not found and split != "test":
-        mistakes.add(Problem(f"holds neither {names[0]} nor {names[1]}", file=shown))
-    return found[0] if found else None
-
-
 def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mistakes) -> Rows:
     """Read and check one file of JSON lines.
 
@@ -127,7 +81,7 @@ def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mista
         form: the columns to expect.
         mistakes: takes every mistake of the file.
     """
-    return check_rows(_parse_lines(path, shown, mistakes), split, shown, form, mistakes)
+    return check_rows(parse_lines(path, shown, mistakes), split, shown, form, mistakes)
 
 
 def check_rows(
@@ -166,7 +120,8 @@ class _Checker:
         self.texts: list[list[str]] = [[] for _ in form.text]
         self.groups: list[list[str | None]] = [[] for _ in form.group]
         self.labels: list[Any] = []
-        self.unlabelled: list[int] = []
+        self.num_unlabelled = 0
+        self.blank_lines: list[int] = []
         self.ids_by_name = {name: i for i, name in enumerate(form.labels)}
 
     def add(self, line: int, row: Mapping[str, Any]) -> None:
@@ -183,14 +138,12 @@ class _Checker:
 
     def finish(self) -> Rows:
         labels = self.labels
-        if self.unlabelled and len(self.unlabelled) == self.num_rows:
+        if self.num_unlabelled == self.num_rows:
             labels = []
-        elif None in labels:
-            number = labels.count(None)
-            self._refuse(
-                self.unlabelled[0],
-                f"{number} of {self.num_rows} rows have no label; label all rows or none",
-            )
+        elif self.blank_lines:
+            share = f"{len(self.blank_lines)} of {self.num_rows} rows"
+            message = f"{share} have no label; label all rows or none"
+            self._refuse(self.blank_lines[0], message)
         return Rows(
             ids=tuple(f"{self.split}-{i}" for i in range(self.num_rows)),
             texts=tuple(map(tuple, self.texts)),
@@ -203,7 +156,7 @@ class _Checker:
         if value is _MISSING:
             self._refuse(line, _no_column(column, row))
         elif not isinstance(value, str):
-            self._refuse(line, f"must be text, but got {_brief(value)}", column)
+            self._refuse(line, f"must be text, but got {brief(value)}", column)
         elif not value.isascii() and not _encodable(value):
             self._refuse(line, "holds half of a surrogate pair, which is no text", column)
         else:
@@ -212,9 +165,11 @@ class _Checker:
     def _add_label(self, line: int, row: Mapping[str, Any], column: str) -> None:
         value = row.get(column, _MISSING)
         if self.split == "test" and (value is _MISSING or value is None or value == -1):
-            self.unlabelled.append(line)
-            real = value == -1 and self.form.kind == "regression"
-            self.labels.append(-1.0 if real else None)
+            self.num_unlabelled += 1
+            if value == -1 and self.form.kind == "regression":
+                self.labels.append(-1.0)
+            else:
+                self.blank_lines.append(line)
             return
         if value is _MISSING:
             self._refuse(line, _no_column(column, row))
@@ -233,9 +188,9 @@ class _Checker:
         if isinstance(value, str):
             if value in self.ids_by_name:
                 return self.ids_by_name[value], None
-            return 0, f"no label called {value!r}{nearest(value, self.form.labels)}"
+            return 0, f"no label called {value!r}{_nearest(value, self.form.labels)}"
         if isinstance(value, bool) or not isinstance(value, int):
-            return 0, f"must be 0 to {last} or a label's name, but got {_brief(value)}"
+            return 0, f"must be 0 to {last} or a label's name, but got {brief(value)}"
         if not 0 <= value <= last:
             return 0, f"must be 0 to {last} ({', '.join(self.form.labels)}), but got {value}"
         return value, None
@@ -244,56 +199,20 @@ class _Checker:
         self.mistakes.add(Problem(message, file=self.shown, line=line, key=key))
 
 
-def _parse_lines(
-    path: Path, shown: str, mistakes: Mistakes
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 (named in the handler below)
-                row, wrong = _parse_line(line)
-                if wrong is not None:
-                    mistakes.add(Problem(wrong, file=shown, line=number))
-                if row is not None:
-                    yield number, row
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        place = {"line": number + 1} if number else {}
-        mistakes.add(Problem(f"cannot be read: {reason}", file=shown, **place))
-
-
-def _parse_line(line: bytes) -> tuple[Mapping[str, Any] | None, str | None]:
-    try:
-        text = line.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None, "is not UTF-8 text"
-    if not text.strip():
-        return None, None
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        return None, f"not JSON: {error.msg} at column {error.colno}"
-    except (ValueError, RecursionError):
-        return None, "not JSON that can be read: a number or a nesting without end"
-    if not isinstance(row, dict):
-        return None, f"a row must be an object, but got {_brief(row)}"
-    return row, None
-
-
 def _number(value: Any) -> tuple[float, str | None]:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0, f"must be a number, but got {_brief(value)}"
+        return 0.0, f"must be a number, but got {brief(value)}"
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    return number, None if math.isfinite(number) else f"must be finite, but got {_brief(value)}"
+    return number, None if math.isfinite(number) else f"must be finite, but got {brief(value)}"
 
 
 def _group_value(value: Any) -> str | None:
     if value is None or value is _MISSING:
         return None
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
 def _encodable(text: str) -> bool:
@@ -305,9 +224,9 @@ def _encodable(text: str) -> bool:
 
 
 def _no_column(column: str, row: Mapping[str, Any]) -> str:
-    return f"no column '{column}'{nearest(column, row)}"
+    return f"no column '{column}'{_nearest(column, tuple(row))}"
 
 
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+@lru_cache(maxsize=1024)  # the same mistake stands in every row of a file
+def _nearest(name: str, options: tuple[str, ...]) -> str:
+    return nearest(name, options)

@@ -190,6 +190,24 @@ _FUNCTION_WORDS = (
 )  # fmt: skip
 
 
+def confusions() -> dict[str, tuple[str, ...]]:
+    """The words that a word may be mistaken for: other inflections, other function words."""
+    sets = [word.forms for table in (NOUNS, VERBS) for word in table.values()]
+    sets += [*zip(*PRONOUNS.values(), strict=True), *_CONFUSED]
+    sets.append(SINGULAR_DETERMINERS[1:] + PLURAL_DETERMINERS[1:])
+    found: dict[str, set[str]] = {}
+    for confused in sets:
+        for word in confused:
+            found.setdefault(word, set()).update({*confused} - {word})
+    return {word: tuple(sorted(others)) for word, others in found.items() if others}
+
+
+_CONFUSED = (
+    ("is", "are"), ("was", "were"), ("has", "have"), ("do", "does"), ("did", "will", "has"),
+    ("who", "which"), tuple(TIMES),
+)  # fmt: skip
+
+
 def vocabulary() -> tuple[str, ...]:
     """Every word form of the language, sorted."""
     tables = (

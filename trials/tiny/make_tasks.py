@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from trials.tiny import FOLDER
-from trials.tiny.language import Sentence, sample_sentence, spell, words
+from trials.tiny.language import sample_sentence, spell, words
 from trials.tiny.rewrites import CONTRASTS, FAULTS, change, misorder, retell
 
 SPLITS = {"train": 2400, "validation": 480, "test": 600}
@@ -40,28 +40,28 @@ def draw_acceptability(rng: Random, label: int) -> Drawn | None:
     that neither length nor vocabulary gives the label away.
     """
     (fault,) = rng.choices(tuple(FAULT_WEIGHTS), tuple(FAULT_WEIGHTS.values()))
-    sentence = sample_sentence(rng, max_words=21)
+    sentence = sample_sentence(rng, max_words=16)
     good = words(sentence)
     if fault == "order":
         bad = misorder(rng, good)
     else:
         broken = change(rng, sentence, FAULTS[fault])
         bad = words(broken) if broken else good
-    if bad == good or not 5 <= len(good) <= 21:
+    if bad == good or len(good) < 5:
         return None
-    return ((good if label else bad[:22]),), good
+    return ((good if label else bad),), good
 
 
 def draw_paraphrase(rng: Random, label: int) -> Drawn | None:
     """A sentence with a retelling of it (label 1) or of a contrast to it (label 0)."""
     (name,) = rng.choices(tuple(CONTRAST_WEIGHTS), tuple(CONTRAST_WEIGHTS.values()))
-    sentence = sample_sentence(rng, max_words=17)
+    sentence = sample_sentence(rng, max_words=12)
     contrast = change(rng, sentence, CONTRASTS[name])
     if contrast is None:
         return None
-    told: Sentence = retell(rng, sentence if label else contrast)
+    told = retell(rng, sentence if label else contrast)
     first, second = words(sentence), words(told)
-    if first == second or len(first) < 5 or len(first) + len(second) > 37:
+    if first == second or len(first) < 5 or len(first) + len(second) > 28:
         return None
     return (first, second), first
 

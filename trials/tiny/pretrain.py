@@ -18,17 +18,20 @@ import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from torch import Generator, Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn import Linear
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
 from trials.tiny import FOLDER
 from trials.tiny.language import sample_sentence, words
-from trials.tiny.lexicon import vocabulary
-from trials.tiny.rewrites import retell
+from trials.tiny.lexicon import confusions, vocabulary
+from trials.tiny.rewrites import CONTRASTS, change, retell
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, _, CLS, SEP, MASK = range(len(SPECIAL))
-IGNORED = -100
+VOCABULARY = vocabulary()
+CONFUSIONS = confusions()
+MAX_WORDS, MAX_WORDS_OF_PAIR = 16, 12
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 log = logging.getLogger(__name__)
@@ -41,36 +44,46 @@ class Recipe:
     Attributes:
         examples: texts of each of the two shapes, seen again in each epoch with other masks.
         batch: single sentences a step; a step of pairs takes half as many.
+        detection: the weight of the loss of replaced words.
     """
 
-    steps: int = 7000
+    steps: int = 7500
     examples: int = 60_000
     batch: int = 96
     learning_rate: float = 1.5e-3
     warmup: float = 0.05
-    mask_rate: float = 0.2
+    mask_rate: float = 0.15
+    detection: float = 4.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids with their segments; `same` says if B retells A, IGNORED for one sentence."""
+    """One training text, before masking.
+
+    Attributes:
+        ids, segments: what the encoder reads.
+        replaced: 1 where a word of a single sentence was disturbed.
+        sound: 1 if a sentence was left undisturbed, or if B of a pair retells A; else 0.
+    """
 
     ids: tuple[int, ...]
     segments: tuple[int, ...]
-    same: int
+    replaced: tuple[int, ...]
+    sound: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, segments, attention: (B, L); positions, targets: (M,), flat; same: (B,)."""
+    """ids, segments, attention, replaced: (B, L); positions, targets: (M,), flat; sound: (B,)."""
 
     ids: Tensor
     segments: Tensor
     attention: Tensor
     positions: Tensor
     targets: Tensor
-    same: Tensor
+    replaced: Tensor
+    sound: Tensor
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -78,7 +91,7 @@ class Batch:
 
 def token_ids() -> dict[str, int]:
     """Every token and its id: special tokens, whole words, and letters to spell other words."""
-    pieces = [*vocabulary(), *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    pieces = [*VOCABULARY, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     return {token: i for i, token in enumerate(dict.fromkeys([*SPECIAL, *pieces]))}
 
 
@@ -116,16 +129,41 @@ def build_model(*, seed: int) -> BertForPreTraining:
 # ---------------------------------------------------------------- text
 
 
-def sample_example(rng: Random, ids: dict[str, int], *, pair: bool) -> Example:
-    """One training text; B of a pair retells A in half of the cases."""
-    first = sample_sentence(rng, max_words=17 if pair else 22)
+def sample_single(rng: Random, ids: dict[str, int]) -> Example:
+    """A sentence; half of them are disturbed in one place or two."""
+    tokens = words(sample_sentence(rng, max_words=MAX_WORDS))
+    replaced = [0] * len(tokens)
+    sound = rng.randrange(2)
+    for _ in range(0 if sound else rng.choice((1, 1, 2))):
+        _disturb(rng, tokens, replaced)
+    row = [CLS, *(ids[word] for word in tokens), SEP]
+    return Example(tuple(row), (0,) * len(row), (0, *replaced, 0), sound)
+
+
+def _disturb(rng: Random, tokens: list[str], replaced: list[int]) -> None:
+    """Exchange two neighbours, or put another word in the place of one."""
+    i, draw = rng.randrange(len(tokens) - 2), rng.random()
+    if draw < 0.35:
+        tokens[i : i + 2] = reversed(tokens[i : i + 2])
+        replaced[i : i + 2] = 1, 1
+        return
+    confused = [k for k, word in enumerate(tokens) if word in CONFUSIONS] if draw < 0.75 else []
+    place = rng.choice(confused) if confused else i
+    tokens[place] = rng.choice(CONFUSIONS[tokens[place]] if confused else VOCABULARY)
+    replaced[place] = 1
+
+
+def sample_pair(rng: Random, ids: dict[str, int]) -> Example:
+    """A sentence and a retelling: of it, of it with one change, or of another sentence."""
+    first = sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR)
+    sound, other = rng.randrange(2), None
+    if not sound and rng.random() < 0.7:
+        other = change(rng, first, CONTRASTS[rng.choice(("noun", "noun", "negation"))])
+    source = first if sound else other or sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR)
     a = [CLS, *(ids[word] for word in words(first)), SEP]
-    if not pair:
-        return Example(tuple(a), (0,) * len(a), IGNORED)
-    same = rng.randrange(2)
-    other = first if same else sample_sentence(rng, max_words=17)
-    b = [*(ids[word] for word in words(retell(rng, other))), SEP]
-    return Example((*a, *b), (0,) * len(a) + (1,) * len(b), same)
+    b = [*(ids[word] for word in words(retell(rng, source))), SEP]
+    row = (*a, *b)
+    return Example(row, (0,) * len(a) + (1,) * len(b), (0,) * len(row), sound)
 
 
 def batches(
@@ -150,25 +188,27 @@ def mask_batch(rows: list[Example], *, rate: float, generator: Generator) -> Bat
         values = [getattr(row, field) for row in rows]
         return torch.tensor([[*value, *[0] * (length - len(value))] for value in values])
 
-    ids, segments = padded("ids"), padded("segments")
+    ids, segments, replaced = padded("ids"), padded("segments"), padded("replaced")
     chosen = (torch.rand(ids.shape, generator=generator) < rate) & (ids >= len(SPECIAL))
     positions = chosen.flatten().nonzero().squeeze(1)
     targets = ids.flatten()[positions]
     fate = torch.rand(positions.shape, generator=generator)
     drawn = torch.randint(
-        len(SPECIAL), len(SPECIAL) + len(vocabulary()), positions.shape, generator=generator
+        len(SPECIAL), len(SPECIAL) + len(VOCABULARY), positions.shape, generator=generator
     )
     shown = torch.where(fate < 0.8, MASK, torch.where(fate < 0.9, drawn, targets))
     masked = ids.flatten().scatter(0, positions, shown).view_as(ids)
-    same = torch.tensor([row.same for row in rows])
-    return Batch(masked, segments, (ids != PAD).long(), positions, targets, same)
+    sound = torch.tensor([row.sound for row in rows])
+    return Batch(masked, segments, (ids != PAD).long(), positions, targets, replaced, sound)
 
 
 # ---------------------------------------------------------------- training
 
 
-def losses(model: BertForPreTraining, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The mean loss of the masked words, and that of the pairs (zero for single sentences)."""
+def losses(
+    model: BertForPreTraining, batch: Batch, detector: Linear | None = None
+) -> dict[str, Tensor]:
+    """The mean loss of each objective; without a detector none for replaced words."""
     hidden_BLH, pooled_BH = model.bert(
         input_ids=batch.ids,
         token_type_ids=batch.segments,
@@ -177,9 +217,15 @@ def losses(model: BertForPreTraining, batch: Batch) -> tuple[Tensor, Tensor]:
     )
     masked_MH = hidden_BLH.flatten(0, 1)[batch.positions]
     word_loss = cross_entropy(model.cls.predictions(masked_MH), batch.targets)
-    if int(batch.same[0]) == IGNORED:
-        return word_loss, torch.zeros(())
-    return word_loss, cross_entropy(model.cls.seq_relationship(pooled_BH), batch.same)
+    sound_loss = cross_entropy(model.cls.seq_relationship(pooled_BH), batch.sound)
+    found = {"words": word_loss, "sound": sound_loss}
+    if detector is not None:
+        logits_BL = detector(hidden_BLH).squeeze(2)
+        weight_BL = batch.attention / batch.attention.sum()
+        found["replaced"] = binary_cross_entropy_with_logits(
+            logits_BL, batch.replaced.float(), weight_BL, reduction="sum"
+        )
+    return found
 
 
 def train(model: BertForPreTraining, recipe: Recipe) -> None:
@@ -188,14 +234,18 @@ def train(model: BertForPreTraining, recipe: Recipe) -> None:
     generator = Generator().manual_seed(recipe.seed)
     streams = [
         batches(
-            [sample_example(rng, ids, pair=pair) for _ in range(recipe.examples)],
-            size=recipe.batch // (2 if pair else 1), rate=recipe.mask_rate, generator=generator,
+            [sample(rng, ids) for _ in range(recipe.examples)],
+            size=size, rate=recipe.mask_rate, generator=generator,
         )
-        for pair in (False, True)
+        for sample, size in ((sample_single, recipe.batch), (sample_pair, recipe.batch // 2))
     ]  # fmt: skip
+    detector = Linear(model.config.hidden_size, 1)  # thrown away at the end, as in ELECTRA
+    torch.nn.init.zeros_(detector.weight)
+    torch.nn.init.zeros_(detector.bias)
+    parameters = [*model.parameters(), *detector.parameters()]
     log.info("text written")
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
     rising = max(1, int(recipe.warmup * recipe.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -204,14 +254,16 @@ def train(model: BertForPreTraining, recipe: Recipe) -> None:
     )
     model.train(False)  # without dropout: new masks each time leave nothing to regularise
     for step in range(recipe.steps):
-        word_loss, pair_loss = losses(model, next(streams[step % 2]))
+        found = losses(model, next(streams[step % 2]), None if step % 2 else detector)
+        loss = found["words"] + found["sound"] + recipe.detection * found.get("replaced", 0.0)
         optimizer.zero_grad()
-        (word_loss + pair_loss).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         if step % 200 < 2:
-            log.info("step %d words %.3f pairs %.3f", step, word_loss.item(), pair_loss.item())
+            shown = (f"{name} {value.item():.3f}" for name, value in found.items())
+            log.info("step %d %s", step, " ".join(shown))
 
 
 def save(model: BertForPreTraining, folder: Path) -> None:

@@ -53,9 +53,7 @@ def site_factors(member: Member) -> dict[str, tuple[Tensor, Tensor]]:
     """Site -> left (O, R) and right (R, I), scale and core within, on the CPU."""
     return {
         site.name: (left.detach().cpu(), right.detach().cpu())
-        for group, (lefts, rights) in zip(
-            member.parameters.groups, member.factors(), strict=True
-        )
+        for group, (lefts, rights) in zip(member.parameters.groups, member.factors(), strict=True)
         for site, left, right in zip(group.sites, lefts, rights, strict=True)
     }
 

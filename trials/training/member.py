@@ -179,9 +179,7 @@ class Member:
 
     def _buffers(self) -> dict[str, Tensor]:
         names = self.method.buffers()
-        return {
-            k: v for k, v in self.parameters.frozen.items() if k.rpartition(".")[2] in names
-        }
+        return {k: v for k, v in self.parameters.frozen.items() if k.rpartition(".")[2] in names}
 
     def adapter(self) -> tuple[Tensor, dict[str, Tensor]]:
         """A copy of what the trial has learned: flat values and the method's buffers."""
@@ -194,4 +192,3 @@ class Member:
             self.parameters.values.copy_(values)
             for name, buffer in self._buffers().items():
                 buffer.copy_(buffers[name])
-

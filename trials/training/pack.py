@@ -65,9 +65,7 @@ class Pack:
         microbatch: int,
     ) -> list[float]:
         """Add one microbatch's gradients; returns each member's share of its step's loss."""
-        batches = [
-            collate(m.train, r, self.pad_id) for m, r in zip(members, rows, strict=True)
-        ]
+        batches = [collate(m.train, r, self.pad_id) for m, r in zip(members, rows, strict=True)]
         outputs = self._forward(self._prepare(members, microbatch, training=True), batches)
         shares = []
         for member, output, batch, total in zip(members, outputs, batches, totals, strict=True):
@@ -149,9 +147,7 @@ def _stack_factors(members: Sequence[Member]) -> dict[str, tuple[Tensor, Tensor]
     return {name: _pad_ranks(parts, len(members)) for name, parts in of_site.items()}
 
 
-def _pad_ranks(
-    parts: dict[int, tuple[Tensor, Tensor]], num_members: int
-) -> tuple[Tensor, Tensor]:
+def _pad_ranks(parts: dict[int, tuple[Tensor, Tensor]], num_members: int) -> tuple[Tensor, Tensor]:
     """Stack over members; one without this site gets zeros."""
     rank = max(left.shape[1] for left, _ in parts.values())
     left, right = next(iter(parts.values()))

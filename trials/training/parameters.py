@@ -126,9 +126,7 @@ class Parameters:
 
 
 def _new_head(site: Site, bias: bool, seed: int, std: float) -> dict[str, Tensor]:
-    weight = torch.randn(
-        (site.outputs, site.inputs), generator=generator(seed, "head", site.name)
-    )
+    weight = torch.randn((site.outputs, site.inputs), generator=generator(seed, "head", site.name))
     parts = {"weight": weight * std}
     return parts | {"bias": torch.zeros(site.outputs)} if bias else parts
 

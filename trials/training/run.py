@@ -9,7 +9,7 @@ import gzip
 import json
 import math
 import time
-from collections.abc import Iterator
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,20 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, TrialResult
+from trials.spec import Progress, Status, TrialResult
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
-from trials.training.data import num_steps, steps_per_epoch
+from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
 from trials.training.pack import Pack
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
+TRACEBACK = "traceback.txt"
 CHECKPOINT_SECONDS = 30.0
 """Longest time between two checkpoints; when they are written changes no number."""
-
 
 
 class Run:
@@ -283,7 +283,9 @@ def _encoded(
 def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
     """Per-example predictions as compressed JSON lines: id, label, prediction, outputs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = zip(data.ids, data.labels, task.predictions(outputs.numpy()), outputs.tolist(), strict=True)
+    rows = zip(
+        data.ids, data.labels, task.predictions(outputs.numpy()), outputs.tolist(), strict=True
+    )
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
         for example, label, prediction, output in rows:
@@ -292,36 +294,27 @@ def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) ->
     temporary.replace(path)
 
 
-def train(assignment: Assignment) -> Iterator[Progress | TrialResult]:
-    """Run a trial to its end: its reports, then its result.
-
-    A trial that crashes ends with a result that says why; only a user's mistake is raised.
-    """
-    run = Run(assignment)
-    try:
-        while True:
-            step = guarded(run)
-            yield step
-            if isinstance(step, TrialResult):
-                return
-    finally:
-        run.close()
-
-
 def guarded(run: Run) -> Progress | TrialResult:
     """`Run.advance`, with a crash or an exhausted memory as a result."""
     try:
         return run.advance()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return run.result("out_of_memory", _one_line(error))
     except Exception as error:  # noqa: BLE001 - whatever a trial does, the others go on
-        if "can't allocate memory" in str(error):
-            return run.result("out_of_memory", _one_line(error))
-        return run.result("crashed", f"{type(error).__name__}: {_one_line(error)}")
+        return crashed(error, run.assignment, run)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
-
-
-__all__ = ["Run", "encoded", "guarded", "load_parts", "num_steps", "task_at", "train"]
+def crashed(error: Exception, assignment: Assignment, run: Run | None = None) -> TrialResult:
+    """The result of a trial that raised; the traceback goes into the trial's folder."""
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    status: Status = (
+        "out_of_memory" if exhausted or "can't allocate memory" in str(error) else "crashed"
+    )
+    reason = " ".join(str(error).split())[:500]
+    if not isinstance(error, UserError):
+        reason = f"{type(error).__name__}: {reason}"
+    path = Path(assignment.folder) / TRACEBACK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)))
+    files = {"traceback": TRACEBACK}
+    if run is None:
+        return TrialResult(status=status, reason=reason, files=files)
+    return run.result(status, reason, files=files)

@@ -52,3 +52,11 @@ def test_the_vocabulary_is_sorted_and_has_no_double() -> None:
     words = lexicon.vocabulary()
     assert list(words) == sorted(set(words))
     assert 600 < len(words) < 1000
+
+
+def test_a_word_is_confused_with_words_of_the_language_but_not_with_itself() -> None:
+    known = set(lexicon.vocabulary())
+    for word, others in lexicon.confusions().items():
+        assert word not in others
+        assert {word, *others} <= known
+    assert "dogs" in lexicon.confusions()["dog"]

@@ -1,0 +1,121 @@
+"""What belongs to a machine and not to the question: store, tracking server, data roots, devices.
+
+Values rise in order: defaults, `~/.config/ablate/profiles.toml` (the table named by `--profile`,
+else `default`), `ABLATE_*` variables, flags. None of it is part of any id.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from trials.errors import Problem, UserError, nearest
+
+FILE = Path("~/.config/ablate/profiles.toml")
+_LISTS = frozenset({"data", "models"})
+_NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Settings of one machine or cluster.
+
+    Attributes:
+        store: folder that holds studies, one folder each.
+        tracking_uri: MLflow's; None for a SQLite file in the store.
+        data: folders that hold tasks by name.
+        models: folders that hold backbones by name.
+        device: `auto`, `cpu` or `cuda`.
+        address: of a Ray cluster; None for one on this machine.
+        cpus, gpus: what a local Ray may use; None for what the machine has.
+        cpus_per_trial, gpus_per_trial: what a trial takes; None for 1 CPU, and 1 GPU where there
+            are any.
+    """
+
+    store: str = "ablate-store"
+    tracking_uri: str | None = None
+    data: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    device: str = "auto"
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+
+    @classmethod
+    def read(
+        cls,
+        flags: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        file: Path | None = None,
+    ) -> Self:
+        """The profile that file, environment and flags add up to.
+
+        Args:
+            flags: field -> value; None where a flag was not given.
+            name: table of the file; None for `default`.
+            environment: variables; those of the process when None.
+            file: the file; the user's own when None.
+
+        Raises:
+            UserError: unknown keys, tables or devices, and values that are no numbers.
+        """
+        variables = dict(os.environ) if environment is None else environment
+        values = _from_file((file or FILE).expanduser(), name or variables.get("ABLATE_PROFILE"))
+        if "MLFLOW_TRACKING_URI" in variables:
+            values.setdefault("tracking_uri", variables["MLFLOW_TRACKING_URI"])
+        for field in fields(cls):
+            text = variables.get(f"ABLATE_{field.name.upper()}")
+            if text:
+                values[field.name] = _typed(field.name, text, f"ABLATE_{field.name.upper()}")
+        values |= {key: value for key, value in flags.items() if value not in (None, ())}
+        for key in _LISTS & values.keys():
+            values[key] = tuple(str(Path(root).expanduser().resolve()) for root in values[key])
+        profile = replace(cls(), **values)
+        if profile.device not in ("auto", "cpu", "cuda"):
+            expected = nearest(profile.device, ("auto", "cpu", "cuda"))
+            raise UserError(f"device '{profile.device}' is not known{expected}")
+        missing = [root for key in sorted(_LISTS) for root in getattr(profile, key)
+                   if not Path(root).is_dir()]  # fmt: skip
+        if missing:
+            raise UserError(*(f"there is no folder {root}" for root in missing))
+        return replace(profile, store=str(Path(profile.store).expanduser().resolve()))
+
+
+def _from_file(file: Path, name: str | None) -> dict[str, Any]:
+    if not file.is_file():
+        if name is not None:
+            raise UserError(f"profile '{name}': there is no {file}")
+        return {}
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(Problem(str(error), file=str(file))) from None
+    if name is not None and name not in tables:
+        raise UserError(Problem(f"no profile '{name}'{nearest(name, tables)}", file=str(file)))
+    table = tables.get(name or "default", {})
+    known = [field.name for field in fields(Profile)]
+    problems = [
+        Problem(f"no such key{nearest(key, known)}", file=str(file), key=key)
+        for key in table
+        if key not in known
+    ]
+    if problems:
+        raise UserError(*problems)
+    return {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
+
+
+def _typed(name: str, text: str, where: str) -> Any:
+    if name in _LISTS:
+        return tuple(part for part in text.split(os.pathsep) if part)
+    if name in _NUMBERS:
+        try:
+            return float(text)
+        except ValueError:
+            raise UserError(f"{where} must be a number, but got '{text}'") from None
+    return text

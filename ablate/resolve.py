@@ -1,0 +1,174 @@
+"""What a study refers to, found on this machine or the hub; specs turned into assignments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablate.plan import Cell, Plan, plan
+from ablate.profile import Profile
+from ablate.references import Reference
+from ablate.results import TaskFacts
+from ablate.store import StudyFolder
+from ablate.study import Study
+from trials import backbones, catalogue
+from trials.errors import Problem, UserError
+from trials.places import Assignment, Places
+from trials.spec import Splits, TrialSpec
+from trials.tasks.base import Definition, Task
+from trials.tasks.locate import load as load_task
+from trials.tasks.metrics import METRICS, grid_step
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study's plan with what its references turned out to be.
+
+    Attributes:
+        plan: the plan; provisional where something is not at hand.
+        places: where things are looked up.
+        facts: of every task.
+        tasks: by name, those that were loaded.
+        unresolved: why, of each reference that is not at hand.
+    """
+
+    plan: Plan
+    places: Places
+    facts: Mapping[str, TaskFacts]
+    tasks: Mapping[str, Task]
+    unresolved: tuple[str, ...]
+
+    def splits(self, cell: Cell) -> Splits:
+        """Which data choose and which show."""
+        return cell.template.splits
+
+
+def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
+    """Load the tasks and identify the backbones of a study.
+
+    Args:
+        study: the checked study.
+        profile: roots of data and models.
+        hub: whether what is not on this machine is fetched from the hub; when False, it stays
+            unresolved and the plan provisional.
+
+    Raises:
+        UserError: everything that is missing or malformed, all at once.
+    """
+    places = Places(data=profile.data, models=profile.models, base=str(study.folder.resolve()))
+    problems: list[Problem] = []
+    unresolved: list[str] = []
+    tasks: dict[str, Task] = {}
+    digests: dict[str, str] = {}
+    for task in study.tasks:
+        if not hub and not _task_is_local(task, places):
+            unresolved.append(f"task '{task.text}' is not on this machine")
+            continue
+        try:
+            loaded = load_task(task.text, roots=places.data_roots, base=places.base_folder)
+            tasks[task.name] = loaded
+            _resolve_splits(study, loaded)
+        except UserError as error:
+            problems += error.problems
+    for backbone in study.backbones:
+        try:
+            local = backbones.find(backbone.text, places.model_roots, places.base_folder)
+            if local is None and not hub:
+                unresolved.append(f"backbone '{backbone.text}' is not on this machine")
+                continue
+            digests[backbone.name] = backbones.resolve(
+                backbone.text, places.model_roots, places.base_folder
+            )
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(*problems)
+    data = {name: (task.digest, _resolve_splits(study, task)) for name, task in tasks.items()}
+    made = plan(study, data=data, backbones=digests)
+    definitions = {t.name: tasks[t.name].definition if t.name in tasks else _definition(t.text)
+                   for t in study.tasks}  # fmt: skip
+    facts = {name: task_facts(definition) for name, definition in definitions.items()}
+    return Resolved(made, places, facts, tasks, tuple(unresolved))
+
+
+def _resolve_splits(study: Study, task: Task) -> Splits:
+    keys = study.keys.split
+    chosen = "auto" if keys is None else {"search": keys.search, "report": keys.report}
+    splits = task.resolve_splits(chosen)
+    task.rows("train", splits)
+    return splits
+
+
+def _task_is_local(task: Reference, places: Places) -> bool:
+    if task.folder is not None or any((r / task.name).is_dir() for r in places.data_roots):
+        return True
+    return getattr(catalogue.lookup("task", task.text), "data", None) is not None
+
+
+def _definition(name: str) -> Definition:
+    definition = catalogue.lookup("task", name).definition  # type: ignore[attr-defined]
+    assert isinstance(definition, Definition)
+    return definition
+
+
+def task_facts(definition: Definition) -> TaskFacts:
+    """What scores mean on a task."""
+    return TaskFacts(
+        primary=definition.primary,
+        direction=definition.direction,
+        directions={name: METRICS[name].direction for name in definition.metrics}
+        | {definition.primary: definition.direction},
+        grid={name: grid_step(name, 100) is not None for name in definition.metrics},
+    )
+
+
+def assignment(resolved: Resolved, folder: StudyFolder, device: str, spec: TrialSpec) -> Assignment:
+    """Add places, code and folder to a spec."""
+    study = resolved.plan.study
+    task = next(t for t in study.tasks if t.name == spec.task)
+    backbone = next(b for b in study.backbones if b.name == spec.backbone)
+    return Assignment(
+        spec=spec,
+        task=task.text,
+        backbone=backbone.text,
+        places=resolved.places,
+        folder=str(folder.trial(spec.id)),
+        code=study.code,
+        device=device,
+    )
+
+
+def check_targets(resolved: Resolved) -> dict[str, tuple[int, int]]:
+    """Prove before anything runs that every cell's targets exist; count what they train.
+
+    Returns:
+        Cell key -> trained numbers of the method, and of the head.
+
+    Raises:
+        UserError: every target that matches no module of its backbone.
+    """
+    from trials.training.counting import count
+
+    problems: dict[str, None] = {}
+    counts = {}
+    references = {b.name: b.text for b in resolved.plan.study.backbones}
+    for cell in resolved.plan.cells:
+        task = resolved.tasks.get(cell.task)
+        labels = task.num_outputs if task is not None else len(_labels(cell)) or 1
+        try:
+            counts[cell.key] = count(
+                references[cell.backbone],
+                cell.arm.method,
+                cell.template.hyperparameters,
+                cell.template.targets,
+                num_labels=labels,
+                roots=resolved.places.model_roots,
+                base=resolved.places.base_folder,
+            )
+        except UserError as error:
+            problems |= {f"{cell.backbone}: {problem}": None for problem in error.problems}
+    if problems:
+        raise UserError(*problems)
+    return counts
+
+
+def _labels(cell: Cell) -> tuple[str, ...]:
+    return _definition(cell.task).labels

@@ -1,0 +1,217 @@
+"""Plan and journal -> the frame: one row per trial, split and metric, nothing left out.
+
+A trial that the plan asks for and that has not finished is a row without a score: failed with its
+reason, or missing. Trials of the journal that the plan does not ask for any more are stale; they
+stay in the journal and out of the frame.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ablate.frame import NUISANCE_PREFIX, check
+from ablate.journal import State, Trial
+from ablate.plan import Cell, Plan
+from trials.spec import FAILED, Json, TrialSpec
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What scores mean on a task.
+
+    Attributes:
+        primary: metric that tuning, selection and claims use.
+        direction: `higher` or `lower`, of the primary metric.
+        directions: of every metric.
+        grid: metric -> whether its values lie on a grid of 1/n.
+    """
+
+    primary: str
+    direction: str
+    directions: Mapping[str, str]
+    grid: Mapping[str, bool]
+
+
+def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFrame:
+    """The study's results as a checked table.
+
+    Args:
+        plan: the current plan.
+        state: the journal's state.
+        facts: of every task.
+    """
+    rows = [
+        row
+        for cell in plan.cells
+        for trial, values, spec in current_trials(plan, state, cell)
+        for row in _rows(plan, cell, trial, values, spec, facts[cell.task])
+    ]
+    return check(pd.DataFrame(rows), source=f"study {plan.study.name}")
+
+
+def current_trials(
+    plan: Plan, state: State, cell: Cell
+) -> Iterator[tuple[Trial | None, Mapping[str, Json], TrialSpec | None]]:
+    """The trials that the plan asks of a cell: those of its search, then those that confirm.
+
+    Yields:
+        The trial as the journal knows it (None before it was planned), its nuisance values, and
+        the spec of one that confirms (None before its values are chosen, and for search trials).
+    """
+    for ask in state.asks.get(cell.key, []):
+        for identity in ask.trials:
+            yield state.trials[identity], ask.values, None
+    for values in chosen_values(plan, state, cell):
+        for spec in plan.specs(cell, values, "confirm"):
+            yield state.trials.get(spec.id), values, spec
+
+
+def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:
+    """The nuisance values that a cell's confirmation uses; empty before they are chosen."""
+    if not cell.space:
+        return [{}]
+    ranks = state.chosen.get(cell.key, {})
+    return [ranks[rank].values for rank in sorted(ranks) if rank <= plan.study.confirm.top]
+
+
+def stale_trials(plan: Plan, state: State) -> list[Trial]:
+    """Trials of the journal that the plan does not ask for any more."""
+    current = {
+        trial.id
+        for cell in plan.cells
+        for trial, _, _ in current_trials(plan, state, cell)
+        if trial is not None
+    }
+    return [trial for trial in state.trials.values() if trial.id not in current]
+
+
+def _rows(
+    plan: Plan,
+    cell: Cell,
+    trial: Trial | None,
+    values: Mapping[str, Json],
+    spec: TrialSpec | None,
+    facts: TaskFacts,
+) -> Iterator[dict[str, Any]]:
+    row = _constants(plan, cell, values)
+    row |= {"direction": facts.direction, "metric": facts.primary, "primary": True}
+    if trial is None:
+        assert spec is not None
+        row |= {"stage": spec.stage, "seed": spec.seed, "split": cell.template.splits.report}
+        yield {**row, "status": "missing", "reason": "not run yet", "trial_id": spec.id}
+        return
+    stage = trial.spec_json["stage"]
+    result = trial.result_json or {}
+    splits = cell.template.splits
+    row |= {
+        "stage": stage,
+        "seed": trial.spec_json["seed"],
+        "split": splits.search if stage == "search" else splits.report,
+        "revision": trial.revision,
+        "late": trial.late,
+        "trial_id": trial.id,
+        "status": trial.status if trial.final else "missing",
+        "reason": result.get("reason") if trial.final else f"{trial.status}, not ended yet",
+        "selected_epoch": result.get("selected_epoch"),
+        "trainable_parameters": result.get("adapter_parameters"),
+        "seconds": result.get("seconds"),
+        "peak_memory_bytes": result.get("peak_memory_bytes"),
+        "device": result.get("device"),
+        "environment": _environment(result.get("environment") or {}),
+    }
+    if trial.status != "finished":
+        yield row
+        return
+    for split, scores in result["scores"].items():
+        num_examples = result["num_examples"].get(split)
+        for metric, score in scores.items():
+            yield {
+                **row,
+                "split": split,
+                "metric": metric,
+                "score": score,
+                "primary": metric == facts.primary,
+                "direction": facts.directions.get(metric, "higher"),
+                "num_examples": num_examples,
+                "grid_step": 1 / num_examples if facts.grid.get(metric) and num_examples else None,
+            }
+
+
+def _constants(plan: Plan, cell: Cell, values: Mapping[str, Json]) -> dict[str, Any]:
+    typed = {k: "+".join(map(str, v)) if isinstance(v, list) else v for k, v in _factors(cell)}
+    tuned = {f"{NUISANCE_PREFIX}{key}": value for key, value in values.items()}
+    return {
+        "study": plan.study.name,
+        "task": cell.task,
+        "backbone": cell.backbone,
+        "arm": cell.arm.id,
+        "label": cell.arm.label,
+        "method": cell.arm.method,
+        **typed,
+        **tuned,
+    }
+
+
+def _factors(cell: Cell) -> list[tuple[str, Json]]:
+    return [(key, value) for key, value in cell.arm.typed.items() if key != "method"]
+
+
+def _environment(found: Mapping[str, str]) -> str | None:
+    """What may make numbers differ, as one text; where a trial ran is not part of it."""
+    kept = {k: v for k, v in found.items() if k not in ("node", "gpu")}
+    return " ".join(f"{key}={value}" for key, value in sorted(kept.items())) or None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a cell stands, for `status` and the live view.
+
+    Attributes:
+        cell: the cell.
+        search: (done, planned) asks of the search.
+        confirm: (done, planned) trials of the confirmation.
+        running, failed: trials of both stages.
+        reasons: why trials failed, each once.
+        best: best mean search score of the cell's asks; None before the first.
+    """
+
+    cell: Cell
+    search: tuple[int, int]
+    confirm: tuple[int, int]
+    running: int
+    failed: int
+    reasons: tuple[str, ...]
+    best: float | None
+
+
+def standings(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> list[Standing]:
+    """Where each cell stands."""
+    return [_standing(plan, state, cell, facts[cell.task]) for cell in plan.cells]
+
+
+def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standing:
+    trials = [(trial, spec) for trial, _, spec in current_trials(plan, state, cell)]
+    known = [trial for trial, _ in trials if trial is not None]
+    failed = [trial for trial in known if trial.status in FAILED]
+    asks = state.asks.get(cell.key, [])
+    asked = [[state.trials[identity] for identity in ask.trials] for ask in asks]
+    means = [
+        sum(t.result_json["scores"][cell.template.splits.search][facts.primary] for t in members)
+        / len(members)
+        for members in asked
+        if members and all(t.status == "finished" and t.result_json for t in members)
+    ]  # fmt: skip
+    confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
+    top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
+    reasons = (str((t.result_json or {}).get("reason") or t.status) for t in failed)
+    return Standing(
+        cell=cell,
+        search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),
+        confirm=(len(confirmed), top * len(plan.confirm_seeds)),
+        running=sum(trial.status == "running" for trial in known),
+        failed=len(failed),
+        reasons=tuple(dict.fromkeys(reasons)),
+        best=(max(means) if facts.direction == "higher" else min(means)) if means else None,
+    )

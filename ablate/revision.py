@@ -1,0 +1,102 @@
+"""How a study grows: what a new version of it adds, and whether results had been seen by then."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ablate import journal
+from ablate.journal import Entry, State
+from ablate.plan import Plan
+from trials.spec import Json, digest
+
+
+def next_revision(plan: Plan, state: State, stale: int) -> Entry | None:
+    """The event that records the study as it is now, or None when nothing has changed.
+
+    Args:
+        plan: the resolved plan.
+        state: the journal's state.
+        stale: ended trials of the journal that the plan does not ask for any more.
+    """
+    contents = _contents(plan)
+    identity = digest({"study": plan.revision_digest, "contents": contents})
+    last = state.revisions[-1] if state.revisions else None
+    if last is not None and last.digest == identity:
+        return None
+    return journal.revised(
+        revision=len(state.revisions) + 1,
+        study=plan.study.to_json(),
+        digest=identity,
+        added=_added(plan, state, contents, stale) if last is not None else (),
+        after_results=results_seen(state),
+        plan_counts={"search": plan.counts.search, "confirm": plan.counts.confirm},
+        contents=contents,
+    )
+
+
+def results_seen(state: State) -> bool:
+    """Whether a trial of the stage that feeds the report has ended with a score."""
+    return any(
+        trial.status == "finished" and trial.spec_json["stage"] == "confirm"
+        for trial in state.trials.values()
+    )
+
+
+def first_seen(state: State) -> Callable[[str, int, str], tuple[int, bool]]:
+    """When a cell's trials entered the study.
+
+    Returns:
+        (cell, seed, stage) -> the first revision that has them, and whether it came after
+        results were seen.
+    """
+
+    def answer(cell: str, seed: int, stage: str) -> tuple[int, bool]:
+        for revision in state.revisions:
+            has_seed = stage == "search" or seed in revision.contents["seeds"]
+            if has_seed and cell in revision.contents["cells"]:
+                return revision.revision, revision.after_results
+        return len(state.revisions), False
+
+    return answer
+
+
+def late_claims(state: State) -> frozenset[str]:
+    """Ids of the claims that were stated after results had been seen."""
+    first: dict[str, bool] = {}
+    for revision in state.revisions:
+        for claim in revision.contents["claims"]:
+            first.setdefault(canonical(claim), revision.after_results)
+    return frozenset(key for key, late in first.items() if late)
+
+
+def canonical(claim: Mapping[str, Json]) -> str:
+    """A claim's identity: all it says, not only its name."""
+    return digest(claim)
+
+
+def _contents(plan: Plan) -> dict[str, Sequence[Json]]:
+    return {
+        "cells": [cell.key for cell in plan.cells],
+        "names": [cell.name for cell in plan.cells],
+        "seeds": list(plan.confirm_seeds),
+        "claims": [claim.model_dump(mode="json") for claim in plan.study.claims],
+    }
+
+
+def _added(
+    plan: Plan, state: State, contents: Mapping[str, Sequence[Json]], stale: int
+) -> list[str]:
+    """What is new against all earlier revisions, in words."""
+    known: dict[str, set[str]] = {key: set() for key in ("cells", "seeds", "claims")}
+    for revision in state.revisions:
+        for key, found in known.items():
+            found |= {digest(item) for item in revision.contents[key]}
+
+    def new(key: str) -> list[int]:
+        return [i for i, item in enumerate(contents[key]) if digest(item) not in known[key]]
+
+    words = [f"cell {contents['names'][i]}" for i in new("cells")]
+    seeds = [str(contents["seeds"][i]) for i in new("seeds")]
+    words += [f"seeds {', '.join(seeds)}"] if seeds else []
+    words += [f"claim {contents['claims'][i]['id']}" for i in new("claims")]
+    if stale:
+        words.append(f"{stale} ended trials of cells that have changed or gone are now stale")
+    return words or ["settings that change no cell, seed or claim"]

@@ -1,0 +1,152 @@
+"""A run of a study from its checked file to its report: every step leaves a file to look at."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ablate import journal, resolve, results, revision, store
+from ablate.journal import Journal, State
+from ablate.profile import Profile
+from ablate.resolve import Resolved
+from ablate.store import StudyFolder
+from ablate.study import Study
+from ablate.sweep.conductor import Conductor
+from trials.spec import FAILED
+
+Outcome = Literal["done", "failures", "stopped"]
+EXIT_STATUS: dict[Outcome, int] = {"done": 0, "failures": 3, "stopped": 4}
+Watch = Callable[[Resolved, State], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out; no part of what it computes.
+
+    Attributes:
+        in_process: train in this process, one trial after another, without Ray.
+        spool: start although the tracking server does not answer; what is missing is sent later.
+        limit: stop after this many trials (with `in_process`).
+        tracking: whether MLflow is written at all.
+    """
+
+    in_process: bool = False
+    spool: bool = False
+    limit: int | None = None
+    tracking: bool = True
+
+
+def run(
+    study: Study, profile: Profile, options: Options, watch: Watch = lambda resolved, state: None
+) -> Outcome:
+    """Run, resume or extend a study, and write its report.
+
+    Args:
+        study: the checked study.
+        profile: where things are on this machine.
+        options: how to run.
+        watch: called after each event, for whoever shows progress.
+
+    Returns:
+        `done`; `failures` when trials failed; `stopped` when something is left to run.
+
+    Raises:
+        UserError: anything that is wrong before the first trial starts.
+    """
+    from ablate.tracking import check
+
+    root = Path(profile.store)
+    store.require_writable(root)
+    uri = tracking_uri(profile)
+    if options.tracking and not options.spool:
+        check(uri)
+    resolved = resolve.resolve(study, profile, hub=True)
+    resolve.check_targets(resolved)
+    folder = StudyFolder(root / study.name)
+    with Journal.open(folder.journal) as record:
+        _revise(resolved, record)
+        store.write_text(folder.plan, json.dumps(resolved.plan.to_json(), indent=1) + "\n")
+        if study.file is not None:
+            store.remember_origin(folder, study.file, [text for _, text in study.source.settings])
+        return _conduct(resolved, profile, options, folder, record, watch)
+
+
+def tracking_uri(profile: Profile) -> str:
+    """The profile's tracking server, or the store's own SQLite file."""
+    return profile.tracking_uri or f"sqlite:///{profile.store}/mlflow.db"
+
+
+def _revise(resolved: Resolved, record: Journal) -> None:
+    stale = [t for t in results.stale_trials(resolved.plan, record.state) if t.final]
+    entry = revision.next_revision(resolved.plan, record.state, len(stale))
+    if entry is not None:
+        record.append(entry)
+
+
+def _conduct(
+    resolved: Resolved,
+    profile: Profile,
+    options: Options,
+    folder: StudyFolder,
+    record: Journal,
+    watch: Watch,
+) -> Outcome:
+    from ablate.answers import tracked, write_answers
+
+    plan, state = resolved.plan, record.state
+    device = profile.device if not options.in_process else _own_device(profile)
+    assign = partial(resolve.assignment, resolved, folder, device)
+    with tracked(resolved, profile, options.tracking, folder, state) as notify:
+
+        def on_event() -> None:
+            notify()
+            watch(resolved, state)
+
+        conductor = Conductor(plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
+        _execute(conductor, profile, options)
+        outcome = _outcome(conductor)
+        record.append(journal.ended(outcome))
+        watch(resolved, state)
+        write_answers(resolved, profile, folder, state)
+    return outcome
+
+
+def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
+    if conductor.done:
+        return
+    if options.in_process:
+        from ablate.sweep import twin
+
+        twin.run(conductor, limit=options.limit)
+        return
+    from ablate.sweep import cluster, tune_bridge
+
+    with cluster.connected(profile) as scratch:
+        tune_bridge.run(conductor, resources=cluster.resources(profile), folder=scratch)
+
+
+def _own_device(profile: Profile) -> str:
+    import torch
+
+    if profile.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return profile.device
+
+
+def _outcome(conductor: Conductor) -> Outcome:
+    if not conductor.done:
+        return "stopped"
+    current = {
+        trial.id
+        for cell in conductor.plan.cells
+        for trial, _, _ in results.current_trials(conductor.plan, conductor.state, cell)
+        if trial is not None
+    }
+    failed = any(conductor.state.trials[t].status in FAILED for t in current)
+    unchosen = any(
+        not results.chosen_values(conductor.plan, conductor.state, cell)
+        for cell in conductor.plan.cells
+    )
+    return "failures" if failed or unchosen else "done"

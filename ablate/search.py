@@ -1,0 +1,612 @@
+"""Which nuisance values a cell tries next: one Optuna tuner per cell, deterministic.
+
+The rule: ask k sees exactly the outcomes of asks <= k - parallel, told in ask order, with a
+sampler seeded from (study, cell, k); asks in between are present as running whether or not they
+are done. A pruner compares a running ask with what that ask saw, and with nothing told later. So
+asks and stops depend on the study and its scores alone, never on what happened to finish first,
+and rebuilding after a crash is asking again.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from trials.errors import Problem, UserError, nearest
+from trials.spec import canonical_json
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as OptunaTrial
+
+Json = Any
+EXHAUSTIVE = frozenset({"grid", "brute_force"})
+"""Samplers that try each combination of a finite space once and then end."""
+
+MAX_COMBINATIONS = 100_000
+"""Largest space of an exhaustive sampler; a grid is written out in memory."""
+
+# One order of the whole space or one low-discrepancy sequence, which must not change over asks.
+_ONE_SEQUENCE = frozenset({"grid", "qmc"})
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One proposal.
+
+    Attributes:
+        number: 0 for the first of its cell.
+        values: nuisance -> value, plain JSON.
+        repeat_of: the first ask with the same values, whose answers may be used again.
+    """
+
+    number: int
+    values: Mapping[str, Json]
+    repeat_of: int | None = None
+
+
+class Asked(Protocol):
+    """What a record of an earlier ask must say."""
+
+    @property
+    def number(self) -> int:
+        """0 for the first of its cell."""
+
+    @property
+    def values(self) -> Mapping[str, Json]:
+        """Nuisance -> value."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """An ask with a score; `reports` maps steps to values on the way there."""
+
+    score: float
+    reports: Mapping[int, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """An ask that was stopped for its reports; those after the stop do not count."""
+
+    reports: Mapping[int, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An ask without a score: crashed, diverged, out of memory."""
+
+    reason: str
+    reports: Mapping[int, float | None] = field(default_factory=dict)
+
+
+Outcome = Complete | Pruned | Failed
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A sampler or pruner of Optuna under the name that studies use.
+
+    Attributes:
+        kind: `sampler` or `pruner`.
+        name: what a study writes.
+        class_name: Optuna's class.
+        defaults: options where our default is not Optuna's.
+        needs: packages beyond Optuna.
+    """
+
+    kind: Literal["sampler", "pruner"]
+    name: str
+    class_name: str
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+    def options(self) -> tuple[str, ...]:
+        """The options that a study may give: all that a file can hold and we do not inject."""
+        objects = ("Callable", "Base", "FrozenTrial")
+        return tuple(
+            name
+            for name, item in inspect.signature(self._class()).parameters.items()
+            if name not in ("seed", "search_space")
+            and (name == "wrapped_pruner" or not any(o in str(item.annotation) for o in objects))
+        )
+
+    def build(self, options: Mapping[str, Json], **injected: Any) -> Any:
+        """An object of Optuna's.
+
+        Args:
+            options: the study's, by keyword.
+            injected: what is ours to say, such as the seed.
+
+        Raises:
+            UserError: an option is unknown, missing or out of range, or a package is missing.
+        """
+        valid = self.options()
+        problems = [
+            Problem(
+                f"{self.kind} '{self.name}' has no option '{key}'{nearest(key, valid)}"
+                f" (options: {', '.join(valid) or 'none'})",
+                key=key,
+            )
+            for key in options
+            if key not in valid
+        ]
+        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        problems += [Problem(f"{self.kind} '{self.name}' needs the package '{n}'") for n in missing]
+        if problems:
+            raise UserError(*problems)
+        given = {**self.defaults, **options}
+        if isinstance(given.get("wrapped_pruner"), Mapping):
+            given["wrapped_pruner"] = _build_pruner(given["wrapped_pruner"])
+        try:
+            with _quiet():
+                return self._class()(**given, **injected)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.kind} '{self.name}': {error}") from None
+
+    def _class(self) -> Any:
+        module = f"optuna.{self.kind}s"
+        with _quiet():
+            return getattr(importlib.import_module(module), self.class_name)
+
+
+def _table(kind: Literal["sampler", "pruner"], *rows: Factory) -> Mapping[str, Factory]:
+    return MappingProxyType({row.name: row for row in rows if row.kind == kind})
+
+
+SAMPLERS = _table(
+    "sampler",
+    # A liar scores running asks as bad ones; Optuna 5 turned it on. The study may, too.
+    Factory("sampler", "tpe", "TPESampler", defaults={"constant_liar": False}),
+    Factory("sampler", "random", "RandomSampler"),
+    Factory("sampler", "grid", "GridSampler"),
+    Factory("sampler", "brute_force", "BruteForceSampler"),
+    Factory("sampler", "qmc", "QMCSampler", needs=("scipy",)),
+    Factory("sampler", "gp", "GPSampler", needs=("scipy", "torch")),
+    Factory("sampler", "cmaes", "CmaEsSampler", needs=("cmaes",)),
+    Factory("sampler", "nsga2", "NSGAIISampler"),
+)
+"""Samplers by name, with Optuna's own defaults (TPE draws its first 10 asks at random)."""
+
+PRUNERS = _table(
+    "pruner",
+    Factory("pruner", "none", "NopPruner"),
+    Factory("pruner", "median", "MedianPruner"),
+    Factory("pruner", "percentile", "PercentilePruner"),
+    Factory("pruner", "successive_halving", "SuccessiveHalvingPruner"),
+    Factory("pruner", "hyperband", "HyperbandPruner"),
+    Factory("pruner", "threshold", "ThresholdPruner"),
+    Factory("pruner", "patient", "PatientPruner"),
+    Factory("pruner", "wilcoxon", "WilcoxonPruner", needs=("scipy",)),
+)
+"""Pruners by name; `patient` takes another as `wrapped_pruner: {name: ...}`."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One nuisance: how Optuna draws it and what the draw means.
+
+    Attributes:
+        name: the nuisance.
+        distribution: Optuna's object; choices that are no scalars are drawn by their JSON text.
+        choices: drawn value -> value, for a list of choices.
+        points: all values that may be drawn; None where they are endless.
+    """
+
+    name: str
+    distribution: "BaseDistribution"
+    choices: Mapping[Json, Json] | None
+    points: Sequence[Json] | None
+
+    def decode(self, drawn: Json) -> Json:
+        """The value that enters a spec."""
+        return drawn if self.choices is None else self.choices[drawn]
+
+
+class Tuner:
+    """Proposes the nuisance values of one cell and takes in what became of them."""
+
+    def __init__(
+        self,
+        study: str,
+        cell: str,
+        space: Mapping[str, Mapping[str, Json]],
+        *,
+        sampler: Mapping[str, Json],
+        pruner: Mapping[str, Json] | None,
+        direction: Literal["higher", "lower"],
+        parallel: int,
+        budget: int,
+    ) -> None:
+        """A tuner that has asked nothing.
+
+        Args:
+            study: name of the study; with `cell` and the ask's number, the sampler's seed.
+            cell: id of the cell.
+            space: nuisance -> `{low, high}` with `log` or `step`, or `{choices}`.
+            sampler: `{"name": ...}` of `SAMPLERS` with its options.
+            pruner: `{"name": ...}` of `PRUNERS` with its options; None for none.
+            direction: which scores and reports are better.
+            parallel: asks in flight at once; part of what fixes the result.
+            budget: asks in all.
+
+        Raises:
+            UserError: everything that is wrong with space, sampler and pruner.
+        """
+        if parallel < 1 or budget < 0 or direction not in ("higher", "lower"):
+            raise ValueError(f"must not be: {parallel=}, {budget=}, {direction=}")
+        self.study, self.cell, self.parallel, self.budget = study, cell, parallel, budget
+        self._higher = direction == "higher"
+        self._space = _dimensions(space)
+        self._sampler, self._pruner = dict(sampler), None if pruner is None else dict(pruner)
+        self._limit = self._combinations() if space else 1
+        self._build_sampler(0)
+        if self._pruner is not None:
+            _build_pruner(self._pruner)
+        self._optuna = self._new_study(None)
+        self._running: dict[int, OptunaTrial] = {}
+        self._told: list[FrozenTrial] = []
+        self._asks: list[Ask] = []
+        self._first: dict[str, int] = {}
+        self._outcomes: dict[int, Outcome] = {}
+        self._rungs: dict[int, Mapping[str, Json]] = {}
+        self._watches: dict[int, _Watch] = {}
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Every ask so far, by number."""
+        return tuple(self._asks)
+
+    @property
+    def outcomes(self) -> Mapping[int, Outcome]:
+        """What is known of them, as it is told to Optuna."""
+        return MappingProxyType(self._outcomes)
+
+    def spent(self) -> bool:
+        """Whether no ask will ever follow: the budget or the finite space is used up."""
+        exhausted = self._limit is not None and len(self._first) >= self._limit
+        return exhausted or len(self._asks) >= self.budget
+
+    def ready(self) -> bool:
+        """Whether the next ask may be made now; if not and not `spent`, an outcome is awaited."""
+        return not self.spent() and self._awaited() is None
+
+    def ask(self) -> Ask:
+        """Propose the next values.
+
+        Raises:
+            ValueError: the tuner is not ready.
+        """
+        if not self.ready():
+            raise ValueError(f"the tuner of cell {self.cell} is not ready to ask")
+        return self._ask()
+
+    def record(self, number: int, outcome: Outcome) -> None:
+        """Take in what became of an ask; it is told to Optuna when its turn comes.
+
+        Raises:
+            ValueError: there is no such ask, or its outcome is known.
+        """
+        if not 0 <= number < len(self._asks) or number in self._outcomes:
+            raise ValueError(f"cell {self.cell}: ask {number} awaits no outcome")
+        reports = _clean(outcome.reports)
+        if self._pruner is not None and reports:
+            watch = self._watch(number, reports)
+            self._rungs[number] = watch.attributes()
+            if isinstance(outcome, Pruned):
+                # How far a trial ran past its stop depends on the machine; the search may not.
+                reports = dict(watch.applied)
+        self._watches.pop(number, None)
+        if isinstance(outcome, Complete) and not math.isfinite(outcome.score):
+            # Told as complete, a NaN would leave Optuna's trial running for ever.
+            outcome = Failed(f"score is {outcome.score}")
+        self._outcomes[number] = replace(outcome, reports=reports)
+
+    def should_prune(self, number: int, reports: Mapping[int, float | None]) -> bool:
+        """Whether a running ask should stop, judged by what was told when it was asked.
+
+        True from the first step at which the pruner says so: later reports cannot save it.
+
+        Args:
+            number: an ask without an outcome.
+            reports: step -> value, all so far; a value that is None or not finite is NaN.
+
+        Raises:
+            ValueError: there is no such ask, or its outcome is known.
+        """
+        if not 0 <= number < len(self._asks) or number in self._outcomes:
+            raise ValueError(f"cell {self.cell}: ask {number} is not running")
+        if self._pruner is None or not reports:
+            return False
+        return self._watch(number, _clean(reports)).stopped
+
+    def best(self, top: int) -> list[Ask]:
+        """The completed asks with the best scores, ties to the lower number, each value once."""
+        scores = {n: o.score for n, o in self._outcomes.items() if isinstance(o, Complete)}
+        ranked = sorted(scores, key=lambda n: (-scores[n] if self._higher else scores[n], n))
+        distinct = {canonical_json(self._asks[n].values): n for n in reversed(ranked)}
+        return [self._asks[n] for n in sorted(distinct.values(), key=ranked.index)[:top]]
+
+    def replay(self, asks: Sequence[Asked], outcomes: Mapping[int, Outcome]) -> None:
+        """Rebuild the state after a crash, by asking again.
+
+        Args:
+            asks: all asks of the cell that the journal holds, by number.
+            outcomes: what the journal says became of them; asks without one are running.
+
+        Raises:
+            ValueError: this tuner has asked before.
+            UserError: it would ask something else today.
+        """
+        if self._asks:
+            raise ValueError(f"the tuner of cell {self.cell} has asked before")
+        for past in asks:
+            if (missing := self._awaited()) is not None:
+                raise self._changed(f"wait for ask {missing}", f"ask {past.number} was made")
+            # Asks beyond a budget that a revision lowered were made all the same.
+            now = self._ask()
+            if (now.number, canonical_json(now.values)) != (
+                past.number,
+                canonical_json(dict(past.values)),
+            ):
+                raise self._changed(
+                    f"ask {now.number}: {canonical_json(now.values)}",
+                    f"{past.number}: {canonical_json(dict(past.values))}",
+                )
+            if now.number in outcomes:
+                self.record(now.number, outcomes[now.number])
+
+    def _changed(self, now: str, past: str) -> UserError:
+        return UserError(
+            f"the search of cell {self.cell} would now {now}; the journal says {past}: the "
+            "sampler's version, the study's space or its number of parallel asks changed"
+        )
+
+    def _seen(self, number: int) -> int:
+        """How many asks, from the first, are told when this one is made."""
+        return max(0, number - self.parallel + 1)
+
+    def _awaited(self) -> int | None:
+        """The first ask whose outcome the next one must see and which has none."""
+        due = range(len(self._told), self._seen(len(self._asks)))
+        return next((n for n in due if n not in self._outcomes), None)
+
+    def _ask(self) -> Ask:
+        number = len(self._asks)
+        with _quiet():
+            for past in range(len(self._told), self._seen(number)):
+                self._tell(past)
+            resting = self._optuna.sampler
+            # A new one each time: whatever a sampler remembers, it must find among the told.
+            self._optuna.sampler = self._build_sampler(number)
+            trial = self._optuna.ask({d.name: d.distribution for d in self._space})
+            self._optuna.sampler = resting
+        self._running[number] = trial
+        values = {d.name: d.decode(trial.params[d.name]) for d in self._space}
+        first = self._first.setdefault(canonical_json(values), number)
+        self._asks.append(Ask(number, values, None if first == number else first))
+        return self._asks[-1]
+
+    def _tell(self, number: int) -> None:
+        from optuna.trial import TrialState, create_trial
+
+        outcome, trial = self._outcomes[number], self._running.pop(number)
+        score = outcome.score if isinstance(outcome, Complete) else None
+        names = {Complete: "COMPLETE", Pruned: "PRUNED", Failed: "FAIL"}
+        state = TrialState[names[type(outcome)]]
+        for step, value in outcome.reports.items():
+            trial.report(value, step)  # type: ignore[arg-type]
+        self._optuna.tell(trial, score, state=state)
+        self._told.append(
+            create_trial(
+                state=state,
+                value=score,
+                intermediate_values=dict(outcome.reports),  # type: ignore[arg-type]
+                system_attrs=dict(self._rungs.pop(number, {})),
+            )
+        )
+
+    def _watch(self, number: int, reports: Mapping[int, float]) -> "_Watch":
+        """The pruner's view of an ask after these reports, kept from the call before if it can."""
+        watch = self._watches.get(number)
+        with _quiet():
+            if watch is None or not watch.leads_to(reports):
+                watch = self._watches[number] = self._new_watch(number)
+            watch.feed(reports)
+        return watch
+
+    def _new_watch(self, number: int) -> "_Watch":
+        from optuna.trial import TrialState, create_trial
+
+        study = self._new_study(self._pruner)
+        study.add_trials(self._told[: self._seen(number)])
+        # Numbers count (hyperband puts a trial into a bracket by its number), so fill up to it.
+        for _ in range(self._seen(number), number):
+            study.add_trial(create_trial(state=TrialState.RUNNING))
+        return _Watch(study, study.ask())
+
+    def _new_study(self, pruner: Mapping[str, Json] | None) -> "Study":
+        with _quiet():
+            import optuna
+
+            return optuna.create_study(
+                # Fixed, because hyperband hashes it.
+                study_name=f"{self.study}/{self.cell}",
+                direction="maximize" if self._higher else "minimize",
+                # At rest: exhaustive samplers stop Optuna's own loop when told, and here is none.
+                sampler=optuna.samplers.RandomSampler(seed=0),
+                pruner=optuna.pruners.NopPruner() if pruner is None else _build_pruner(pruner),
+            )
+
+    def _build_sampler(self, number: int) -> "BaseSampler":
+        factory, options = _named(SAMPLERS, self._sampler)
+        seed = _seed(self.study, self.cell, number)
+        injected: dict[str, Any] = {"seed": seed}
+        if factory.name in _ONE_SEQUENCE:
+            injected["seed"] = _seed(self.study, self.cell)
+        if factory.name == "grid":
+            injected["search_space"] = {d.name: d.points for d in self._space}
+        if factory.name == "qmc":
+            injected["independent_sampler"] = SAMPLERS["random"].build({}, seed=seed)
+        sampler: BaseSampler = factory.build(options, **injected)
+        return sampler
+
+    def _combinations(self) -> int | None:
+        """How many there are for a sampler that tries each once; None for other samplers."""
+        name = _named(SAMPLERS, self._sampler)[0].name
+        if name not in EXHAUSTIVE:
+            return None
+        endless = [d.name for d in self._space if d.points is None]
+        if endless:
+            raise UserError(
+                *(Problem(f"sampler '{name}' needs choices or a step", key=n) for n in endless)
+            )
+        size = math.prod(len(d.points or ()) for d in self._space)
+        if size > MAX_COMBINATIONS:
+            raise UserError(f"sampler '{name}': {size} combinations; at most {MAX_COMBINATIONS}")
+        return size
+
+
+class _Watch:
+    """One running ask beside what it may be compared with, in a study of its own."""
+
+    def __init__(self, study: "Study", trial: "OptunaTrial") -> None:
+        self.applied: dict[int, float] = {}
+        self.stopped = False
+        self._study, self._trial = study, trial
+
+    def leads_to(self, reports: Mapping[int, float]) -> bool:
+        """Whether what was applied is how these reports begin (NaN equals NaN)."""
+        begin = list(reports.items())[: len(self.applied)]
+        return repr(begin) == repr(list(self.applied.items()))
+
+    def feed(self, reports: Mapping[int, float]) -> None:
+        """Report what is new, one step at a time, until the pruner says stop."""
+        for step, value in reports.items():
+            if self.stopped:
+                return
+            if step not in self.applied:
+                self._trial.report(value, step)
+                self.applied[step] = value
+                self.stopped = bool(self._trial.should_prune())
+
+    def attributes(self) -> Mapping[str, Json]:
+        """What the pruner noted on the trial, such as the rungs it completed."""
+        noted: Mapping[str, Json] = self._study.get_trials(deepcopy=False)[
+            self._trial.number
+        ].system_attrs
+        return noted
+
+
+def _dimensions(space: Mapping[str, Mapping[str, Json]]) -> tuple[Dimension, ...]:
+    """In the order of names: draws follow it, so the order in a study's file means nothing."""
+    made, problems = [], []
+    for name in sorted(space):
+        try:
+            with _quiet():
+                made.append(_dimension(name, space[name]))
+        except ValueError as error:
+            problems.append(Problem(str(error), key=name))
+    if problems:
+        raise UserError(*problems)
+    return tuple(made)
+
+
+def _dimension(name: str, entry: Mapping[str, Json]) -> Dimension:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    allowed = ("choices",) if "choices" in entry else ("low", "high", "log", "step")
+    for key in entry:
+        if key not in allowed:
+            raise ValueError(f"unknown key '{key}'{nearest(key, allowed)}")
+    if "choices" in entry:
+        choices = _labelled(entry["choices"])
+        drawn = tuple(choices)
+        return Dimension(name, CategoricalDistribution(drawn), choices, drawn)
+    for key in ("low", "high", "step"):
+        value = entry.get(key)
+        if key == "step" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{key} must be a number, but got {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"{key} must be finite, but got {value!r}")
+    low, high, step, log = entry["low"], entry["high"], entry.get("step"), entry.get("log", False)
+    stride = 1 if step is None else step
+    if all(isinstance(value, int) for value in (low, high, stride)):
+        whole = IntDistribution(low, high, log=log, step=stride)
+        return Dimension(name, whole, None, range(low, high + 1, stride))
+    real = FloatDistribution(low, high, log=log, step=step)
+    return Dimension(name, real, None, None if step is None else _multiples(low, high, step))
+
+
+def _labelled(choices: Json) -> dict[Json, Json]:
+    """What is drawn for each choice: itself, or its JSON text where Optuna knows no such type."""
+    if not isinstance(choices, list | tuple) or not choices:
+        raise ValueError(f"choices must be a list that is not empty, but got {choices!r}")
+    plain = (str, int, float, type(None))
+    labels = [c if isinstance(c, plain) else canonical_json(c) for c in choices]
+    table = dict(zip(labels, choices, strict=True))
+    if len(table) < len(labels):
+        raise ValueError(f"choices hold the same value twice: {choices!r}")
+    return table
+
+
+def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
+    """In decimals, as people write them: 0.1, 0.2, 0.3."""
+    start, stop, stride = (Decimal(str(value)) for value in (low, high, step))
+    count = min(int((stop - start) / stride), MAX_COMBINATIONS) + 1
+    return tuple(float(start + index * stride) for index in range(count))
+
+
+def _named(table: Mapping[str, Factory], given: Mapping[str, Json]) -> tuple[Factory, Json]:
+    """The factory that a study names, and the options beside the name."""
+    name = str(given.get("name"))
+    if name not in table:
+        kind = next(iter(table.values())).kind
+        raise UserError(f"no {kind} called '{name}'{nearest(name, table)}")
+    return table[name], {key: value for key, value in given.items() if key != "name"}
+
+
+def _build_pruner(given: Mapping[str, Json]) -> Any:
+    factory, options = _named(PRUNERS, given)
+    return factory.build(options)
+
+
+def _seed(*parts: str | int) -> int:
+    """32 bits, which is what numpy's generator takes."""
+    return int(hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:8], 16)
+
+
+def _clean(reports: Mapping[int, float | None]) -> dict[int, float]:
+    """In step order; what a journal cannot hold (NaN, infinity) is NaN live and replayed."""
+    return {
+        int(step): math.nan if value is None or not math.isfinite(value) else float(value)
+        for step, value in sorted(reports.items())
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its remarks, here alone: others keep their filters and its log level."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import optuna
+
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(level)

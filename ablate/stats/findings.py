@@ -1,0 +1,212 @@
+"""The whole analysis: a table, comparisons and claims in, the content of `findings.json` out."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablate import frame as table
+from ablate.stats.cells import Cell, Cells
+from ablate.stats.claims import Claim, Ruling, rule
+from ablate.stats.comparison import Comparison
+from ablate.stats.components import Component, components
+from ablate.stats.decide import decide
+from ablate.stats.document import SCHEMA, validate
+from ablate.stats.finding import Finding, plain_json
+from ablate.stats.interaction import interactions
+from ablate.stats.level import level_of
+from ablate.stats.questions import Questions, ask
+
+__all__ = ["Findings", "analyse", "validate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that an analysis found.
+
+    Attributes:
+        level: of the study.
+        metric, split: the one that all tasks share, `mixed`, or None without results.
+        looks: how often the data have been looked at, this time included.
+        findings: tests, confirmatory ones first.
+        variance: where variance comes from, by task and backbone.
+        missing: trials without a score, and why.
+        claims: what is ruled on each.
+        cells: summary of each cell.
+    """
+
+    level: float
+    metric: str | None
+    split: str | None
+    looks: int
+    findings: tuple[Finding, ...]
+    variance: tuple[Component, ...]
+    missing: tuple[dict[str, Any], ...]
+    claims: tuple[Ruling, ...]
+    cells: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `findings.json`, in plain JSON types."""
+        document = {
+            "schema": SCHEMA,
+            "level": self.level,
+            "metric": self.metric,
+            "split": self.split,
+            "looks": self.looks,
+            "findings": [finding.to_json() for finding in self.findings],
+            "variance": [asdict(component) for component in self.variance],
+            "missing": self.missing,
+            "claims": [asdict(ruling) for ruling in self.claims],
+            "cells": self.cells,
+        }
+        return {key: plain_json(value) for key, value in document.items()}
+
+
+def analyse(
+    frame: pd.DataFrame,
+    *,
+    comparisons: Sequence[Comparison],
+    claims: Sequence[Claim],
+    level: float = 0.95,
+    margin: float | None = None,
+    rng: np.random.Generator,
+    looks: int = 1,
+    planned_looks: Sequence[int] = (),
+) -> Findings:
+    """Answer a study's comparisons and rule on its claims.
+
+    Only finished trials of the confirm (or race) stage count, by the primary metric on the report
+    split. Differences are oriented so that a positive estimate favours the treatment: scores are
+    negated where lower is better. Confirmatory findings leave out rows that were added after
+    results were seen; what those add is shown beside, as exploratory.
+
+    Args:
+        frame: one row per trial, split and metric; completed and checked first.
+        comparisons: resolved to arm ids; ids are unique.
+        claims: that refer to them.
+        level: of intervals, and 1 - level of tests, in (0.5, 1).
+        margin: largest difference that does not matter, for comparisons that declare none.
+        rng: drawn from once; a finding's numbers do not depend on which others there are.
+        looks: how often the data have been looked at, this time included.
+        planned_looks: seed counts of a race, fixed before its first result.
+
+    Returns:
+        The findings.
+
+    Raises:
+        UserError: a mistake in the table.
+        ValueError: comparison ids that repeat or that a claim names in vain; a level out of range.
+    """
+    _check_arguments(comparisons, claims, level)
+    questions = Questions(
+        frame=table.check(frame),
+        level=level,
+        margin=margin,
+        looks=tuple(planned_looks),
+        generators=_generators(rng),
+    )
+    cells = questions.cells
+    drafts = ask(questions, comparisons, claims)
+    decided = decide(drafts, level=level, generators=questions.generators)
+    found = (*decided, *interactions(cells, level=level))
+    return Findings(
+        level=level,
+        metric=_shared(cell.metric for cell in cells.values()),
+        split=_shared(cell.split for cell in cells.values()),
+        looks=looks,
+        findings=tuple(sorted(found, key=lambda finding: not finding.confirmatory)),
+        variance=components(cells),
+        missing=tuple(_missing(questions.frame, cells, comparisons)),
+        claims=tuple(rule(claim, _serving(claim, decided)) for claim in claims),
+        cells=tuple(_summary(cell, level) for cell in cells.values()),
+    )
+
+
+def _check_arguments(
+    comparisons: Sequence[Comparison], claims: Sequence[Claim], level: float
+) -> None:
+    if not 0.5 < level < 1:
+        raise ValueError(f"level must be between 0.5 and 1, but got {level=}")
+    names = [comparison.id for comparison in comparisons]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    unknown = sorted({name for claim in claims for name in claim.comparisons} - set(names))
+    if repeated or unknown:
+        raise ValueError(f"comparisons that repeat: {repeated}; that claims lack: {unknown}")
+
+
+def _generators(rng: np.random.Generator) -> Callable[[str], np.random.Generator]:
+    base = int(rng.integers(2**63))
+
+    def generator(name: str) -> np.random.Generator:
+        own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        return np.random.default_rng([base, own])
+
+    return generator
+
+
+def _shared(values: Any) -> str | None:
+    found = sorted({value for value in values if value is not None})
+    return found[0] if len(found) == 1 else ("mixed" if found else None)
+
+
+def _serving(claim: Claim, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that a claim rests on: the mean over tasks, or each of its comparisons."""
+    over_tasks = claim.over_tasks and len(claim.comparisons) > 1
+    wanted = {f"{claim.id}/tasks"} if over_tasks else set(claim.comparisons)
+    return [finding for finding in findings if finding.id in wanted]
+
+
+def _summary(cell: Cell, level: float) -> dict[str, Any]:
+    scores = np.array(list(cell.scores.values()), dtype=np.float64)
+    summary = asdict(level_of(scores, level=level, num_failed=len(cell.failed)))
+    if cell.not_a_number:
+        summary["status"] = "nan_present"
+    return {
+        "task": cell.task,
+        "backbone": cell.backbone,
+        "arm": cell.arm,
+        "label": cell.label,
+        "method": cell.method,
+        "factors": dict(cell.factors),
+        "metric": cell.metric,
+        "split": cell.split,
+        "direction": "lower" if cell.lower_is_better else "higher",
+        **summary,
+        "seeds": list(cell.scores),
+        "scores": list(cell.scores.values()),
+        "best_values": dict(cell.best_values),
+        "trainable_parameters": cell.trainable_parameters,
+        "late": bool(cell.late),
+    }
+
+
+def _missing(
+    frame: pd.DataFrame, cells: Cells, comparisons: Sequence[Comparison]
+) -> list[dict[str, Any]]:
+    """Trials without a score: failed or missing rows, seeds that other arms have, absent arms."""
+    names = ["task", "backbone", "arm", "stage", "seed", "status", "reason"]
+    bad = frame[frame["status"].isin([*table.FAILED_STATUSES, "missing"])]
+    found = [
+        {key: table.plain(value) for key, value in row.items()}
+        for row in bad[names].drop_duplicates().to_dict("records")
+    ]
+    confirmed = frame[frame["stage"].isin(table.CONFIRM_STAGES)]
+    where = ["task", "backbone"]
+    seeds = {key: set(rows["seed"]) for key, rows in confirmed.groupby(where)}
+    own = {key: set(rows["seed"]) for key, rows in confirmed.groupby([*where, "arm"])}
+    for key in cells:
+        for seed in sorted(seeds.get(key[:2], set()) - own.get(key, set())):
+            place = dict(zip(("task", "backbone", "arm"), key, strict=True))
+            found.append({**place, "stage": "confirm", "seed": int(seed), "status": "missing",
+                          "reason": "other arms have this seed"})  # fmt: skip
+    for key in dict.fromkeys(
+        (c.task, c.backbone, arm) for c in comparisons for arm in (*c.treatment, *c.control)
+    ):
+        if key not in cells:
+            place = dict(zip(("task", "backbone", "arm"), key, strict=True))
+            found.append({**place, "stage": "confirm", "seed": None, "status": "missing",
+                          "reason": "the table has no row of this arm here"})  # fmt: skip
+    return found

@@ -1,0 +1,109 @@
+"""The Ray that a sweep runs on: one of this machine for the time of the run, or a cluster."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ablate.profile import Profile
+from trials.errors import UserError
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Tune's own logs would only repeat the journal.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_HANDED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "TOKENIZERS_PARALLELISM")
+
+
+@contextmanager
+def connected(profile: Profile) -> Iterator[str]:
+    """Connect to Ray for the time of a run.
+
+    Without an address, a Ray of this run alone listens on the loopback interface, with a token
+    of its own, and is gone afterwards with its temporary files. A process that is connected
+    already keeps its connection.
+
+    Yields:
+        A folder for Tune's own files, removed afterwards.
+
+    Raises:
+        UserError: the cluster does not answer.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    scratch = tempfile.mkdtemp(prefix="ablate-")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ours = not ray.is_initialized()
+    try:
+        if ours:
+            _initialise(ray, profile, scratch)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
+        yield scratch
+    finally:
+        if ours:
+            ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _initialise(ray: Any, profile: Profile, scratch: str) -> None:
+    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    options: dict[str, Any] = {
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": handed_on} if handed_on else None,
+    }
+    if profile.address is not None:
+        try:
+            ray.init(address=profile.address, **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+            raise UserError(f"the Ray cluster at {profile.address}: {reason}") from None
+        return
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray.init(
+        num_cpus=None if profile.cpus is None else int(profile.cpus),
+        num_gpus=None if profile.gpus is None else int(profile.gpus),
+        _temp_dir=str(Path(scratch) / "ray"),
+        **options,
+    )
+
+
+def resources(profile: Profile) -> Mapping[str, float]:
+    """What each trial takes of the connected cluster.
+
+    Raises:
+        UserError: a GPU is asked for, and the cluster has none.
+    """
+    import ray
+
+    found = ray.cluster_resources()
+    has_gpus = found.get("GPU", 0.0) > 0
+    if profile.device == "cuda" and not has_gpus and profile.address is None:
+        raise UserError("device 'cuda': Ray sees no GPU on this machine; expected auto or cpu")
+    wants_gpu = profile.device == "cuda" or (profile.device == "auto" and has_gpus)
+    each = {"CPU": profile.cpus_per_trial or 1.0}
+    if wants_gpu:
+        each["GPU"] = profile.gpus_per_trial or 1.0
+    if profile.address is None and each["CPU"] > found.get("CPU", 0.0):
+        raise UserError(
+            f"a trial takes {each['CPU']:g} CPUs, but this machine's Ray has "
+            f"{found.get('CPU', 0.0):g}"
+        )
+    return each

@@ -1,0 +1,315 @@
+"""Which trial runs next, and what follows from its reports. Knows no executor.
+
+The conductor folds the plan and the journal into a queue. Ray Tune (through `tune_bridge`) or a
+plain loop (`twin`) asks it for assignments and tells it what came of them; every decision is in
+the journal before it takes effect, so a killed driver continues where it was.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ablate import journal
+from ablate.journal import Journal, Trial
+from ablate.plan import Cell, Plan
+from ablate.results import TaskFacts, chosen_values
+from ablate.revision import first_seen
+from ablate.search import Complete, Failed, Outcome, Pruned, Tuner
+from trials.places import Assignment
+from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
+
+
+@dataclass
+class CellRun:
+    """Where one cell stands.
+
+    Attributes:
+        cell: the cell.
+        tuner: its search; None when nothing is tuned.
+        waiting: ids of planned trials that nobody trains yet.
+        pruned: numbers of asks that the pruner has stopped.
+        confirming: whether the confirmation has been planned.
+    """
+
+    cell: Cell
+    tuner: Tuner | None
+    waiting: deque[str] = field(default_factory=deque)
+    pruned: set[int] = field(default_factory=set)
+    confirming: bool = False
+
+
+class Conductor:
+    """The course of one study.
+
+    Attributes:
+        plan: what is to be run.
+        journal: the record, open for writing.
+        running: ids of the trials that an executor has.
+        cells: state of each cell, in plan order.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        record: Journal,
+        assign: Callable[[TrialSpec, Cell], Assignment],
+        facts: Mapping[str, TaskFacts],
+        on_event: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take up a study where its journal ends.
+
+        Args:
+            plan: the resolved plan.
+            record: its journal.
+            assign: adds places, code and folder to a spec.
+            facts: primary metric and direction of every task.
+            on_event: called after each change, for whoever shows or tracks progress.
+        """
+        self.plan = plan
+        self.journal = record
+        self.state = record.state
+        self.running: set[str] = set()
+        self._assign = assign
+        self._facts = facts
+        self._on_event = on_event
+        self._first_seen = first_seen(record.state)
+        self.cells = {cell.key: CellRun(cell, self._tuner(cell)) for cell in plan.cells}
+        for run in self.cells.values():
+            self._take_up(run)
+
+    def next(self) -> Assignment | None:
+        """The next trial to train, or None while there is none to give."""
+        for run in self._in_turn():
+            while run.waiting:
+                trial = self.state.trials[run.waiting.popleft()]
+                if trial.ask is not None and trial.ask in run.pruned:
+                    self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
+                    continue
+                self.journal.append(journal.started(trial.id, trial.attempts + 1))
+                self.running.add(trial.id)
+                self._on_event()
+                return self._assign(trial.spec, run.cell)
+        return None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.running and not any(self._has_more(run) for run in self.cells.values())
+
+    def report(self, trial_id: str, progress: Progress) -> bool:
+        """Take in an evaluation of a running trial.
+
+        Returns:
+            Whether the trial goes on; False asks the executor to stop it as pruned.
+        """
+        trial = self.state.trials[trial_id]
+        if trial.final:
+            return False
+        if progress.step not in trial.reports:
+            self.journal.append(journal.reported(trial_id, progress))
+            self._on_event()
+        run = self.cells[trial.cell]
+        if trial.ask is None or run.tuner is None:
+            return True
+        if trial.ask not in run.pruned and progress.step < progress.num_steps:
+            reports = self._reports(run, trial.ask)
+            if progress.step in reports:
+                known = {s: v for s, v in reports.items() if s <= progress.step}
+                if run.tuner.should_prune(trial.ask, known):
+                    run.pruned.add(trial.ask)
+        return trial.ask not in run.pruned
+
+    def finish(self, trial_id: str, result: TrialResult) -> None:
+        """Take in the end of a running trial; a second end of the same trial changes nothing."""
+        self.running.discard(trial_id)
+        trial = self.state.trials[trial_id]
+        if not trial.final:
+            self._end(trial, result)
+
+    def _end(self, trial: Trial, result: TrialResult) -> None:
+        self.journal.append(journal.finished(trial.id, result))
+        run = self.cells.get(trial.cell)
+        if run is not None:
+            self._settle(run, (trial.id,))
+        self._on_event()
+
+    def _tuner(self, cell: Cell) -> Tuner | None:
+        tune = self.plan.study.tune
+        if tune is None or not cell.space:
+            return None
+        direction = self._facts[cell.task].direction
+        return Tuner(
+            self.plan.study.name,
+            cell.key,
+            cell.space,
+            sampler=tune.sampler.model_dump(),
+            pruner=None if tune.pruner.name == "none" else tune.pruner.model_dump(),
+            direction="higher" if direction == "higher" else "lower",
+            parallel=tune.parallel,
+            budget=tune.budget.trials,
+        )
+
+    def _take_up(self, run: CellRun) -> None:
+        """Rebuild a cell from the journal, and queue what was planned but has not ended."""
+        asks = self.state.asks.get(run.cell.key, [])
+        if run.tuner is not None:
+            for ask in asks:
+                self._plan_ask(run, ask)
+            outcomes = {a.number: self._outcome(run, a.number) for a in asks}
+            run.tuner.replay(asks, {k: v for k, v in outcomes.items() if v is not None})
+        for ask in asks:
+            if any(self.state.trials[t].status == "pruned" for t in ask.trials):
+                run.pruned.add(ask.number)
+        self._maybe_confirm(run)
+        current = self._current(run)
+        for trial in self.state.trials.values():
+            if trial.id in current and not trial.final and trial.id not in run.waiting:
+                run.waiting.append(trial.id)
+
+    def _current(self, run: CellRun) -> frozenset[str]:
+        """Ids of the trials that the plan asks of a cell, as far as they are known."""
+        ids = {t for ask in self.state.asks.get(run.cell.key, []) for t in ask.trials}
+        if run.confirming:
+            ids |= {spec.id for _, spec in self._confirmation(run)}
+        return frozenset(ids)
+
+    def _in_turn(self) -> Iterator[CellRun]:
+        """Cells with trials to give: what waits first, then new asks, fewest asks first."""
+        yield from (run for run in self.cells.values() if run.waiting)
+        ready = [r for r in self.cells.values() if r.tuner is not None and r.tuner.ready()]
+        ready.sort(key=lambda r: len(self.state.asks.get(r.cell.key, [])))
+        for run in ready:
+            self._ask(run)
+            yield run
+
+    def _ask(self, run: CellRun) -> None:
+        assert run.tuner is not None
+        ask = run.tuner.ask()
+        specs = self._ask_specs(run, ask.values)
+        ids = tuple(dict.fromkeys(spec.id for spec in specs))
+        self.journal.append(journal.asked(run.cell.key, ask.number, ask.values, ids))
+        self._plan_ask(run, journal.Ask(ask.number, ask.values, ids))
+        known = [self.state.trials[identity] for identity in ids]
+        run.waiting.extend(
+            t.id for t in known if not t.final and t.id not in self.running | {*run.waiting}
+        )
+        self._settle(run, ids)
+
+    def _ask_specs(self, run: CellRun, values: Mapping[str, Json]) -> list[TrialSpec]:
+        """One trial a search seed; none where the values break a constraint of the study."""
+        if self.plan.violated(run.cell, values) is not None:
+            return []
+        return list(self.plan.specs(run.cell, values, "search"))
+
+    def _plan_ask(self, run: CellRun, ask: journal.Ask) -> None:
+        if ask.trials:
+            self._plan(run, self._ask_specs(run, ask.values), ask=ask.number, rank=None)
+
+    def _plan(
+        self, run: CellRun, specs: list[TrialSpec], *, ask: int | None, rank: int | None
+    ) -> None:
+        entries = []
+        for spec in specs:
+            if spec.id not in self.state.trials:
+                revision, late = self._first_seen(run.cell.key, spec.seed, spec.stage)
+                entries.append(
+                    journal.planned(
+                        spec.id,
+                        spec.to_json(),
+                        cell=run.cell.key,
+                        revision=revision,
+                        ask=ask,
+                        rank=rank,
+                        late=late,
+                    )
+                )
+        if entries:
+            self.journal.extend(entries)
+
+    def _reports(self, run: CellRun, number: int) -> dict[int, float]:
+        """Mean primary score at each step that all trials of an ask have reached."""
+        ids = self.state.asks[run.cell.key][number].trials
+        reports = [self.state.trials[t].reports for t in ids]
+        steps = sorted(set.intersection(*(set(r) for r in reports)))
+        means = {}
+        for step in steps:
+            values = [r[step]["primary"] for r in reports]
+            if all(v is not None for v in values):
+                means[step] = sum(values) / len(values)
+        return means
+
+    def _settle(self, run: CellRun, ended: Collection[str]) -> None:
+        """Draw the consequences of trials' ends; asks that repeat values share their trials."""
+        if run.tuner is not None:
+            for ask in self.state.asks.get(run.cell.key, []):
+                touched = not ask.trials or not set(ended).isdisjoint(ask.trials)
+                if touched and ask.number not in run.tuner.outcomes:
+                    outcome = self._outcome(run, ask.number)
+                    if outcome is not None:
+                        run.tuner.record(ask.number, outcome)
+        self._maybe_confirm(run)
+
+    def _outcome(self, run: CellRun, number: int) -> Outcome | None:
+        """What came of an ask, or None while one of its trials has not ended."""
+        ask = self.state.asks[run.cell.key][number]
+        trials = [self.state.trials[t] for t in ask.trials]
+        if not trials:
+            return Failed(f"breaks {self.plan.violated(run.cell, ask.values)}", {})
+        if not all(t.final for t in trials):
+            return None
+        if any(t.status == "pruned" for t in trials):
+            return self._pruned_outcome(run, number)
+        reports = self._reports(run, number)
+        failed = next((t for t in trials if t.status in FAILED), None)
+        if failed is not None:
+            reason = failed.result.reason if failed.result is not None else None
+            return Failed(reason or failed.status, reports)
+        scores = [self._search_score(run, t) for t in trials]
+        return Complete(sum(scores) / len(scores), reports)
+
+    def _pruned_outcome(self, run: CellRun, number: int) -> Outcome:
+        """Only what was reported up to the step at which the pruner spoke, whatever ran on."""
+        trials = [self.state.trials[t] for t in self.state.asks[run.cell.key][number].trials]
+        reports = self._reports(run, number)
+        last = min(max(t.reports, default=0) for t in trials if t.status == "pruned")
+        return Pruned({s: v for s, v in reports.items() if s <= last})
+
+    def _search_score(self, run: CellRun, trial: Trial) -> float:
+        assert trial.result is not None
+        scores = trial.result.scores[run.cell.template.splits.search]
+        return scores[self._facts[run.cell.task].primary]
+
+    def _maybe_confirm(self, run: CellRun) -> None:
+        """Plan the confirmation once the search of a cell is over."""
+        if run.confirming or not self.plan.confirm_seeds or not self._search_over(run):
+            return
+        if run.tuner is not None:
+            best = run.tuner.best(self.plan.study.confirm.top)
+            known = self.state.chosen.get(run.cell.key, {})
+            for rank, ask in enumerate(best, 1):
+                if rank not in known or known[rank].ask != ask.number:
+                    self.journal.append(journal.chosen(run.cell.key, rank, ask.number, ask.values))
+        run.confirming = True
+        planned = self._confirmation(run)
+        for rank in sorted({rank for rank, _ in planned}):
+            self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
+        for _, spec in planned:
+            trial = self.state.trials[spec.id]
+            if not trial.final and spec.id not in self.running and spec.id not in run.waiting:
+                run.waiting.append(spec.id)
+
+    def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
+        """The specs that confirm a cell, seeds first so that cells can be compared early."""
+        chosen = chosen_values(self.plan, self.state, run.cell)
+        by_rank = [list(self.plan.specs(run.cell, values, "confirm")) for values in chosen]
+        return [(rank, spec) for specs in zip(*by_rank, strict=True)
+                for rank, spec in enumerate(specs, 1)]  # fmt: skip
+
+    def _search_over(self, run: CellRun) -> bool:
+        if run.tuner is None:
+            return True
+        return run.tuner.spent() and len(run.tuner.outcomes) == len(run.tuner.asks)
+
+    def _has_more(self, run: CellRun) -> bool:
+        return bool(run.waiting) or (run.tuner is not None and run.tuner.ready())
+

@@ -1,0 +1,150 @@
+"""Ray Tune's searcher and scheduler as two thin views of one conductor.
+
+The searcher hands out assignments, the scheduler hears every report and may stop a trial; a
+stopped trial's last report reaches the scheduler only, so both must share the conductor. Tune's
+own experiment files are written to a temporary folder and never read: the journal is the truth.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from ablate.sweep.conductor import Conductor
+from ablate.sweep.job import Job
+from trials.spec import Progress, TrialResult
+
+INFRASTRUCTURE_RETRIES = 2
+"""How often a trial whose process died is started again; its own failures never are."""
+
+
+class Desk(Searcher):
+    """Gives Tune the conductor's assignments, as many as there are places."""
+
+    def __init__(self, conductor: Conductor, resources: Mapping[str, float]) -> None:
+        super().__init__()
+        self.conductor = conductor
+        self.resources = resources
+        self.stopping = False
+        self.trial_of: dict[str, str] = {}
+        self._places = (0.0, 1)
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next assignment, None while there is none, or the end."""
+        if self.stopping or self.conductor.done:
+            return None if self.conductor.running and not self.stopping else Searcher.FINISHED
+        # One more than there are places: it waits with its resource demand, which is what an
+        # autoscaler hears, and lets Tune keep a warm process for it.
+        if len(self.conductor.running) > self.num_places():
+            return None
+        assignment = self.conductor.next()
+        if assignment is None:
+            return Searcher.FINISHED if self.conductor.done else None
+        self.trial_of[trial_id] = assignment.spec.id
+        return {"assignment": assignment.to_json()}
+
+    def num_places(self) -> int:
+        """How many jobs the cluster's resources hold now."""
+        read, places = self._places
+        if time.monotonic() - read > 2.0:
+            places = count_places(ray.cluster_resources(), self.resources)
+            self._places = (time.monotonic(), places)
+        return places
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The scheduler has heard it already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the journal is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class Steward(FIFOScheduler):
+    """Tells the conductor what Tune's trials report, and stops those that it prunes."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Go on, or stop what the pruner stops."""
+        identity = self.desk.trial_of[trial.trial_id]
+        progress = read_progress(result["progress"])
+        if self.desk.conductor.report(identity, progress):
+            return str(TrialScheduler.CONTINUE)
+        self.desk.conductor.finish(identity, TrialResult.from_json(result["result"]))
+        return str(TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """The trial came to its end."""
+        identity = self.desk.trial_of[trial.trial_id]
+        self.desk.conductor.finish(identity, TrialResult.from_json(result["result"]))
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The process died more often than it is started again."""
+        reason = f"its process died {INFRASTRUCTURE_RETRIES + 1} times: {trial_error(trial)}"
+        result = TrialResult(status="crashed", reason=reason)
+        self.desk.conductor.finish(self.desk.trial_of[trial.trial_id], result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Removed before it ran: Tune is being shut down."""
+
+
+def read_progress(value: Mapping[str, Any]) -> Progress:
+    """A report as it came from a job, where null stands for what was not finite."""
+    numbers = {k: math.nan if value[k] is None else value[k] for k in ("primary", "train_loss")}
+    scores = {k: math.nan if v is None else v for k, v in value["scores"].items()}
+    return Progress.from_json({**value, **numbers, "scores": scores})
+
+
+def trial_error(trial: Any) -> str:
+    """The last line that Tune kept of a job's failure."""
+    text = str(trial.get_error() or "no message").strip().splitlines()
+    return text[-1][:300] if text else "no message"
+
+
+def count_places(available: Mapping[str, float], each: Mapping[str, float]) -> int:
+    """How many jobs of a size fit the cluster; at least 1, so that one waits for a node."""
+    counts = [int(available.get(name, 0.0) / size) for name, size in each.items() if size]
+    return max(1, min(counts, default=1))
+
+
+def run(conductor: Conductor, *, resources: Mapping[str, float], folder: str) -> None:
+    """Run a study to its end on the connected Ray cluster.
+
+    Args:
+        conductor: the study.
+        resources: what each job takes, such as `{"CPU": 1}` or `{"GPU": 1, "CPU": 2}`.
+        folder: where Tune may write its own files.
+    """
+    desk = Desk(conductor, resources)
+    if conductor.done:
+        return
+    sized = tune.with_resources(Job, {k.lower(): v for k, v in resources.items()})
+    tuner = tune.Tuner(
+        sized,
+        tune_config=tune.TuneConfig(
+            search_alg=desk,
+            scheduler=Steward(desk),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial_{trial.trial_id}",
+            trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=folder,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=INFRASTRUCTURE_RETRIES),
+        ),
+    )
+    tuner.fit()

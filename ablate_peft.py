@@ -1,0 +1,31 @@
+"""Starts the command line after checking that the packages found are this distribution's.
+
+Another distribution called `ablate` imports under the same name. Where it, or any other `ablate`
+or `trials`, comes first on the path, its code would run instead of ours.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Run `ablate`; exit status 2 when a foreign package stands in its place."""
+    home = Path(__file__).resolve().parent
+    for name in ("ablate", "trials"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if found != home / name:
+            sys.stderr.write(
+                f"the package '{name}' that Python finds ({found}) is not the one of ablate-peft "
+                f"({home / name}); remove the other distribution, or use an environment of its "
+                "own: python -m venv .venv && .venv/bin/pip install ablate-peft\n"
+            )
+            return 2
+    from ablate.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""A folder is a task, and all its mistakes are told at once with file and line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trials.errors import UserError
+from trials.tasks.folder import load_folder, read_definition
+
+DEFINITION = """\
+task: weather
+kind: classification
+text: [premise, hypothesis]
+label: label
+labels: [no, yes]
+metrics: [accuracy, f1]
+primary: accuracy
+"""
+REGRESSION = """\
+task: warmth
+kind: regression
+text: sentence
+label: degrees
+metrics: [mae, pearson]
+primary: mae
+"""
+WriteFolder = Callable[..., Path]
+
+
+def mistakes(folder: Path) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        load_folder(folder, shown="./weather")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_folder_is_a_task(write_folder: WriteFolder) -> None:
+    task = load_folder(write_folder(DEFINITION + "group: premise\nsource: me\n"))
+    definition = task.definition
+    assert (definition.name, definition.kind, definition.labels) == (
+        "weather",
+        "classification",
+        ("no", "yes"),
+    )
+    assert (definition.group, definition.direction, definition.source) == (
+        ("premise",),
+        "higher",
+        "me",
+    )
+    assert task.num_examples == {"train": 40, "validation": 6}
+
+
+def test_a_regression_takes_the_direction_of_its_metric(write_folder: WriteFolder) -> None:
+    rows = [{"sentence": "It is warm.", "degrees": 20 + i} for i in range(9)]
+    task = load_folder(write_folder(REGRESSION, rows, rows))
+    assert (task.definition.text, task.definition.direction) == (("sentence",), "lower")
+    assert task.splits["train"].labels[0] == 20.0
+
+
+def test_gzipped_rows_have_the_same_digest(write_folder: WriteFolder) -> None:
+    plain = load_folder(write_folder(name="plain"))
+    packed = load_folder(write_folder(name="packed", suffix=".jsonl.gz"))
+    assert plain.digest == packed.digest
+
+
+def test_all_mistakes_are_told_at_once(write_folder: WriteFolder) -> None:
+    definition = """\
+task: my weather
+kind: classification
+text: [premise, hypothesis, more]
+lable: label
+labels: [rain]
+metrics: [acuracy, mse, f1, accuracy]
+primary: mcc
+direction: up
+group: 3
+"""
+    row = {"premise": "a", "hypothesis": "b", "label": 0}
+    assert mistakes(write_folder(definition, [row, "{", row], None, [])) == [
+        "./weather/task.yaml:4: lable: no such key; did you mean 'label'?",
+        "./weather/task.yaml:1: label: is missing",
+        "./weather/task.yaml:3: text: must be 1 to 2 names, but got 3",
+        "./weather/task.yaml:5: labels: must be at least 2 names, but got 1",
+        "./weather/task.yaml:9: group: must be a list of names, but got 3",
+        "./weather/task.yaml:1: task: must be letters, digits, '_', '-' and '.', not 'my weather'",
+        "./weather/task.yaml:6: metrics[0]: no metric called 'acuracy'; did you mean 'accuracy'?",
+        "./weather/task.yaml:6: metrics[1]: 'mse' is for regression; a classification takes "
+        "accuracy, f1, f1_macro, mcc",
+        "./weather/task.yaml:7: primary: 'mcc' is not among metrics (acuracy, mse, f1, accuracy)",
+        "./weather/task.yaml:8: direction: must be higher or lower, but got 'up'",
+        "./weather/train.jsonl:2: not JSON: Expecting property name enclosed in double quotes "
+        "at column 2",
+        "./weather: holds neither validation.jsonl nor validation.jsonl.gz",
+        "./weather/test.jsonl: holds no row",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "kind: classification",
+            "kind: span",
+            "2: kind: kind 'span' is not supported by this version; "
+            "expected classification or regression",
+        ),
+        ("kind: classification", "kind: [a]", "2: kind: must be classification or regression, but"),
+        (
+            "labels: [no, yes]",
+            "labels: [0, 1]",
+            "5: labels: must be a list of names, but got [0, 1]",
+        ),
+        ("labels: [no, yes]", "labels: [no, no]", "5: labels: names something twice: no, no"),
+        ("labels: [no, yes]", "labels: [a, b, c]", "6: metrics[1]: 'f1' needs two labels"),
+        ("labels: [no, yes]\n", "", "1: labels: is missing"),
+        ("label: label", "label: premise", "4: label: 'premise' is a text column as well"),
+        ("label: label", "label: 5", "4: label: must be text, but got 5"),
+        ("label: label", "label: ''", "4: label: must be text, but got ''"),
+        ("primary: accuracy", "primary: [accuracy]", "7: primary: must be text, but got"),
+        (
+            "primary: accuracy",
+            "primary: accuracy\ndirection: lower",
+            "8: direction: of 'accuracy' higher is better, not lower",
+        ),
+        ("primary: accuracy", "primary: accuracy\nkind: x", "8: kind: given twice"),
+        ("primary: accuracy", "primary: [", "8: not YAML: "),
+    ],
+)
+def test_a_mistake_in_the_definition(
+    write_folder: WriteFolder, old: str, new: str, problem: str
+) -> None:
+    found = mistakes(write_folder(DEFINITION.replace(old, new)))
+    assert found[0].startswith(f"./weather/task.yaml:{problem}")
+
+
+def test_a_regression_has_no_labels(write_folder: WriteFolder) -> None:
+    rows = [{"sentence": "It is warm.", "degrees": 20}]
+    assert mistakes(write_folder(REGRESSION + "labels: [a, b]\n", rows, rows)) == [
+        "./weather/task.yaml:7: labels: a regression has no labels; leave the key out"
+    ]
+
+
+def test_a_definition_that_is_a_list_is_refused_with_its_rows_checked(
+    write_folder: WriteFolder,
+) -> None:
+    assert mistakes(write_folder("- task\n", ["5"])) == [
+        "./weather/task.yaml:1: must hold keys and values, such as 'task: my_task'",
+        "./weather/train.jsonl:1: a row must be an object, but got 5",
+    ]
+    assert mistakes(write_folder(None, None, name="empty"))[:2] == [
+        "./weather/task.yaml: cannot be read: No such file or directory",
+        "./weather: holds neither train.jsonl nor train.jsonl.gz",
+    ]
+
+
+def test_many_mistakes_are_cut(write_folder: WriteFolder) -> None:
+    found = mistakes(write_folder(train=[{"premise": "a", "hypothesis": "b", "label": 9}] * 30))
+    assert len(found) == 21
+    assert found[0] == "./weather/train.jsonl:1: label: must be 0 to 1 (no, yes), but got 9"
+    assert found[-1] == "and 10 more"
+
+
+def test_a_definition_can_be_read_alone(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(DEFINITION)
+    assert read_definition(path).name == "weather"
+    path.write_text("task: x\n")
+    with pytest.raises(UserError, match="kind: is missing"):
+        read_definition(path)

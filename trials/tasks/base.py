@@ -1,0 +1,240 @@
+"""A task at work: its rows, which of them choose and which show, how it encodes and scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from trials.errors import Problem, UserError, nearest
+from trials.spec import Splits
+from trials.tasks import metrics
+from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
+from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
+from trials.tasks.lines import SPLITS
+from trials.tasks.metrics import METRICS
+from trials.tasks.rows import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchmark"]
+
+ENCODED_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples as token ids, cut but not padded.
+
+    Attributes:
+        input_ids: one list of token ids an example.
+        token_type_ids: which text each token belongs to; None where the tokenizer gives none.
+        labels: as in `Rows`; empty where they are not public.
+        ids: name of each example.
+        num_truncated: examples that lost tokens.
+    """
+
+    input_ids: list[list[int]]
+    token_type_ids: list[list[int]] | None
+    labels: list[int] | list[float]
+    ids: list[str]
+    num_truncated: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A definition with its rows.
+
+    Attributes:
+        definition: what is fixed.
+        splits: `train`, `validation` and, if there is one, `test`.
+    """
+
+    definition: Definition
+    splits: Mapping[str, Rows]
+
+    @property
+    def name(self) -> str:
+        """As studies name it."""
+        return self.definition.name
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """The splits that there are."""
+        return tuple(split for split in SPLITS if split in self.splits)
+
+    @property
+    def num_examples(self) -> Mapping[str, int]:
+        """Rows of each split that there is."""
+        return {split: len(self.splits[split]) for split in self.available}
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that a head gives for each example."""
+        return len(self.definition.labels) or 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that can change a trial's numbers, however it is stored."""
+        sha = hashlib.sha256()
+        encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+        sha.update(encode(self.definition.identity).encode())
+        for split in self.available:
+            rows = self.splits[split]
+            labels = rows.labels if rows.labelled else (None,) * len(rows)
+            sha.update(f"\n{split} {len(rows)}\n".encode())
+            for values in zip(*rows.texts, *rows.groups, labels, strict=True):
+                sha.update(encode(values).encode() + b"\n")
+        return sha.hexdigest()
+
+    def resolve_splits(self, split: str | Mapping[str, str] = "auto") -> Splits:
+        """Decide which data choose and which show.
+
+        Args:
+            split: `auto`: a test split with public labels shows and validation chooses; without
+                one validation shows and a part held out of train chooses. Or `search` and
+                `report` by name.
+
+        Raises:
+            UserError: a key or name that does not exist, or a split without public labels.
+        """
+        if isinstance(split, Mapping):
+            return self._named_splits(split)
+        if split != "auto":
+            message = f"must be auto, or search and report by name, but got {split!r}"
+            raise UserError(Problem(message, key="split"))
+        if "test" in self.splits and self.splits["test"].labelled:
+            return Splits(search="validation", report="test")
+        return Splits(search="held_out", report="validation")
+
+    def rows(self, part: str, splits: Splits) -> Rows:
+        """The rows of a part of the data.
+
+        Args:
+            part: `train` (less the held-out part where the search reads it), `held_out`,
+                `validation` or `test`.
+            splits: which data choose and which show.
+
+        Raises:
+            UserError: the task has no such part, or its train split cannot be divided.
+            ValueError: the held-out part is asked for though it is a part of train.
+        """
+        if part == "held_out" and splits.search != "held_out":
+            raise ValueError(f"nothing is held out of train when search is {splits.search}")
+        if part == "held_out":
+            return self._divided[1]
+        if part not in self.splits:
+            raise UserError(
+                f"task '{self.name}' has no {part} split{nearest(part, self.available)}"
+            )
+        if part == "train" and splits.search == "held_out":
+            return self._divided[0]
+        return self.splits[part]
+
+    def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Encoded:
+        """Turn texts into token ids; two texts as a pair, the longer one cut first.
+
+        Args:
+            tokenizer: a fast tokenizer of `transformers`.
+            rows: the examples.
+            max_length: tokens an example is cut to.
+        """
+        input_ids: list[list[int]] = []
+        types: list[list[int]] = []
+        num_truncated = 0
+        for start in range(0, len(rows), ENCODED_AT_ONCE):
+            texts = (list(column[start : start + ENCODED_AT_ONCE]) for column in rows.texts)
+            batch = tokenizer(
+                *texts, truncation=True, max_length=max_length, return_attention_mask=False
+            )
+            input_ids += batch["input_ids"]
+            types += batch.get("token_type_ids", [])
+            num_truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
+        labels: list[Any] = list(rows.labels)
+        return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
+
+    def predictions(self, outputs: NDArray[Any]) -> list[str] | list[float]:
+        """What outputs say: a label's name, or a number, for each example.
+
+        Args:
+            outputs: (examples, num_outputs).
+        """
+        if self.definition.kind == "regression":
+            return [float(value) for value in outputs[:, 0]]
+        return [self.definition.labels[i] for i in outputs.argmax(axis=1)]
+
+    def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
+        """Every metric of the task, in its own unit.
+
+        Args:
+            outputs: (examples, num_outputs).
+            labels: (examples,) as in `Rows`.
+
+        Returns:
+            Metric -> value; NaN where it is undefined or an output is not finite.
+
+        Raises:
+            ValueError: no examples, or shapes that do not fit.
+        """
+        import numpy as np
+
+        if not len(labels) or outputs.shape != (len(labels), self.num_outputs):
+            raise ValueError(f"{outputs.shape=} does not fit {len(labels)} labels")
+        if not np.isfinite(outputs).all():
+            return dict.fromkeys(self.definition.metrics, float("nan"))
+        if self.definition.kind == "regression":
+            said = np.asarray(outputs[:, 0], dtype=np.float64)
+        else:
+            said = outputs.argmax(axis=1)
+        truth = np.asarray(labels, dtype=said.dtype)
+        return {name: METRICS[name].function(said, truth) for name in self.definition.metrics}
+
+    @staticmethod
+    def grid_step(metric: str, num_examples: int) -> float | None:
+        """The smallest difference that a metric can show; None where there is no grid."""
+        return metrics.grid_step(metric, num_examples)
+
+    @cached_property
+    def _divided(self) -> tuple[Rows, Rows]:
+        """Train less the held-out part, and that part."""
+        train = self.splits["train"]
+        columns: list[tuple[Any, ...]] = list(train.groups)
+        if not set(self.definition.group) & set(self.definition.text):
+            columns.append(tuple(zip(*train.texts, strict=True)))  # duplicates stay together
+        groups = group_rows(columns, len(train))
+        regression = self.definition.kind == "regression"
+        strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
+        out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)
+        if not out:
+            raise UserError(
+                f"task '{self.name}': nothing can be held out of train, for its "
+                f"{len(train)} rows form {len(set(groups))} group(s); name another search split"
+            )
+        held = set(out)
+        return train.take([i for i in range(len(train)) if i not in held]), train.take(out)
+
+    def _named_splits(self, split: Mapping[str, str]) -> Splits:
+        public = [s for s in self.available if s != "train" and self.splits[s].labelled]
+        options = {"search": ["held_out", *public], "report": public}
+        problems = [
+            Problem(f"no such key{nearest(key, options)}", key=f"split.{key}")
+            for key in split
+            if key not in options
+        ]
+        for key, names in options.items():
+            if key not in split:
+                problems.append(Problem("is missing", key=f"split.{key}"))
+            elif split[key] not in names:
+                message = f"task '{self.name}' has no split '{split[key]}' with public labels"
+                hint = f"; expected one of {', '.join(names)}"
+                problems.append(Problem(message + hint, key=f"split.{key}"))
+        if problems:
+            raise UserError(*problems)
+        return Splits(search=split["search"], report=split["report"])

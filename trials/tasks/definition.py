@@ -1,0 +1,94 @@
+"""What is fixed of a task, and how a task is registered that is a definition and nothing more."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from trials.catalogue import register
+from trials.tasks.metrics import Direction, Kind
+from trials.tasks.rows import Format
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """Where the hub has a data set.
+
+    Attributes:
+        path: its id.
+        config: its configuration; None for the only one.
+        splits: (our split, the hub's split) pairs; splits without public labels are left out.
+    """
+
+    path: str
+    config: str | None = None
+    splits: tuple[tuple[str, str], ...] = (("train", "train"), ("validation", "validation"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What is fixed of a task, whatever its rows are.
+
+    Attributes:
+        name: as studies name it.
+        kind: `classification` or `regression`.
+        text: one or two text columns.
+        label: label column.
+        labels: names in id order; empty for regression.
+        metrics: names from `trials.tasks.metrics.METRICS`.
+        primary: the metric that tuning, selection and claims use.
+        direction: whether a higher or a lower primary metric is better.
+        group: rows that share a value in any of these columns stay together in a hold-out.
+        source: where the rows come from, and their licence.
+        hub: where the hub has them; None for nowhere.
+        folder: name of its folder under a data root; None for the task's own.
+    """
+
+    name: str
+    kind: Kind
+    text: tuple[str, ...]
+    label: str
+    metrics: tuple[str, ...]
+    primary: str
+    labels: tuple[str, ...] = ()
+    direction: Direction = "higher"
+    group: tuple[str, ...] = ()
+    source: str = ""
+    hub: Hub | None = None
+    folder: str | None = None
+
+    @property
+    def format(self) -> Format:
+        """The columns that rows must have."""
+        return Format(self.text, self.label, self.kind, self.labels, self.group)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it can change a trial's numbers."""
+        names = ("kind", "text", "label", "labels", "metrics", "primary", "direction", "group")
+        return {name: getattr(self, name) for name in names}
+
+
+class Benchmark:
+    """Base of registered tasks: a definition, and rows where the package ships them.
+
+    Class attributes:
+        name: as registered.
+        definition: what is fixed of it.
+        data: folder of its rows within the package; None for data roots and the hub.
+    """
+
+    name: ClassVar[str]
+    definition: ClassVar[Definition]
+    data: ClassVar[Path | None] = None
+
+
+def benchmark(fixed: Definition, *, module: str, folder: Path | None = None) -> type[Benchmark]:
+    """Register a task that is a definition and nothing more.
+
+    Args:
+        fixed: the definition; its name is the task's.
+        module: `__name__` of the file that registers it.
+        folder: folder of its rows within the package.
+    """
+    attributes = {"__module__": module, "definition": fixed, "data": folder}
+    return register(fixed.name, kind="task")(type(fixed.name, (Benchmark,), attributes))

@@ -1,0 +1,216 @@
+"""A task of one's own: a folder with `task.yaml`, train, validation and perhaps test rows.
+
+Rows are JSON lines in `<split>.jsonl` or `<split>.jsonl.gz`. All mistakes of a folder are found at
+once, those of `task.yaml` first.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trials import yaml
+from trials.errors import Problem, UserError, nearest
+from trials.tasks.base import Definition, Rows, Task
+from trials.tasks.lines import SPLITS, Mistakes, find_split
+from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS
+from trials.tasks.rows import Format, read_split
+
+DEFINITION_FILE = "task.yaml"
+LATER_KINDS = ("span", "text_to_text")
+REQUIRED = ("task", "kind", "text", "label", "metrics", "primary")
+KEYS = (*REQUIRED, "labels", "direction", "group", "source")
+
+
+def load_folder(folder: Path, *, shown: str | None = None) -> Task:
+    """Read a task from its folder.
+
+    Args:
+        folder: holds `task.yaml` and the rows.
+        shown: how messages name it; its path when None.
+
+    Raises:
+        UserError: every mistake of `task.yaml` and of the rows, with file and line; of more than
+            20 the first ones and how many more there are.
+    """
+    shown = str(folder) if shown is None else shown
+    mistakes = Mistakes()
+    definition, form = None, Format()
+    try:
+        reader = _Reader(yaml.load(folder / DEFINITION_FILE, shown=f"{shown}/{DEFINITION_FILE}"))
+        definition, form = reader.definition(), reader.format
+        problems: Sequence[Problem] = reader.problems
+    except UserError as error:
+        problems = error.problems
+    for problem in problems:
+        mistakes.add(problem)
+    rows = read_splits(folder, shown, form, mistakes)
+    mistakes.raise_any()
+    assert definition is not None  # without problems there is one
+    return Task(definition, rows)
+
+
+def read_splits(folder: Path, shown: str, form: Format, mistakes: Mistakes) -> dict[str, Rows]:
+    """Read every split that a folder holds.
+
+    Args:
+        folder: holds the rows.
+        shown: how messages name it.
+        form: the columns to expect.
+        mistakes: takes every mistake.
+    """
+    rows = {}
+    for split in SPLITS:
+        path = find_split(folder, split, shown, mistakes)
+        if path is not None:
+            rows[split] = read_split(path, split, f"{shown}/{path.name}", form, mistakes)
+    return rows
+
+
+def read_definition(path: Path) -> Definition:
+    """Read a `task.yaml` alone.
+
+    Raises:
+        UserError: every mistake of the file, with its line.
+    """
+    reader = _Reader(yaml.load(path))
+    definition = reader.definition()
+    if definition is None:
+        raise UserError(*reader.problems)
+    return definition
+
+
+class _Reader:
+    """Reads the keys of a `task.yaml` one by one; `format` is what of it is sound."""
+
+    def __init__(self, document: yaml.Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        value = document.value
+        self.values: Mapping[Any, Any] = value if isinstance(value, dict) else {}
+        self.format = Format()
+
+    def definition(self) -> Definition | None:
+        """The definition, or None when there are problems."""
+        if not self._is_supported():
+            return None
+        self._check_keys()
+        kind = self._choice("kind", KINDS)
+        text = self._names("text", most=2)
+        labels = self._labels(kind)
+        label = self._text("label") or None
+        if label in text:
+            self._refuse(("label",), f"'{label}' is a text column as well")
+        group = self._names("group") if "group" in self.values else ()
+        self.format = Format(text, label, kind, labels, group)
+        fields = {
+            "name": self._name(),
+            "kind": kind,
+            "text": text,
+            "label": label,
+            "labels": labels,
+            "group": group,
+            **self._scoring(kind, labels),
+            "source": self._text("source"),
+        }
+        return None if self.problems else Definition(**fields)
+
+    def _is_supported(self) -> bool:
+        if self.values is not self.document.value:
+            self._refuse((), "must hold keys and values, such as 'task: my_task'")
+        elif self.values.get("kind") in LATER_KINDS:
+            expected = " or ".join(KINDS)
+            message = f"kind '{self.values['kind']}' is not supported by this version"
+            self._refuse(("kind",), f"{message}; expected {expected}")
+        return not self.problems
+
+    def _check_keys(self) -> None:
+        for key in self.values:
+            if key not in KEYS:
+                self._refuse((key,), f"no such key{nearest(key, KEYS)}")
+        for key in REQUIRED:
+            if key not in self.values:
+                self._refuse((key,), "is missing")
+
+    def _labels(self, kind: str | None) -> tuple[str, ...]:
+        if kind == "regression" and "labels" in self.values:
+            self._refuse(("labels",), "a regression has no labels; leave the key out")
+        elif kind == "classification" and "labels" not in self.values:
+            self._refuse(("labels",), "is missing")
+        elif kind == "classification":
+            return self._names("labels", least=2)
+        return ()
+
+    def _scoring(self, kind: str | None, labels: Sequence[str]) -> dict[str, Any]:
+        metrics = self._names("metrics")
+        for i, name in enumerate(metrics):
+            self._check_metric(("metrics", i), name, kind, labels)
+        primary = self._text("primary")
+        if primary and metrics and primary not in metrics:
+            self._refuse(("primary",), f"'{primary}' is not among metrics ({', '.join(metrics)})")
+        own = METRICS[primary].direction if primary in METRICS else None
+        direction = self._choice("direction", DIRECTIONS) if "direction" in self.values else own
+        if own and direction and direction != own:
+            self._refuse(("direction",), f"of '{primary}' {own} is better, not {direction}")
+        return {"metrics": metrics, "primary": primary, "direction": direction}
+
+    def _check_metric(
+        self, path: tuple[str | int, ...], name: str, kind: str | None, labels: Sequence[str]
+    ) -> None:
+        if name not in METRICS:
+            self._refuse(path, f"no metric called '{name}'{nearest(name, METRICS)}")
+            return
+        metric = METRICS[name]
+        if kind is not None and metric.kind != kind:
+            fitting = ", ".join(n for n, m in METRICS.items() if m.kind == kind)
+            self._refuse(path, f"'{name}' is for {metric.kind}; a {kind} takes {fitting}")
+        elif metric.binary and len(labels) > 2:
+            self._refuse(path, f"'{name}' needs two labels, but there are {len(labels)}")
+
+    def _name(self) -> str:
+        name = self._text("task")
+        if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            self._refuse(("task",), f"must be letters, digits, '_', '-' and '.', not {name!r}")
+        return name
+
+    def _text(self, key: str) -> str:
+        value = self.values.get(key, "")
+        if isinstance(value, str) and (value or key not in self.values or key == "source"):
+            return value
+        self._refuse((key,), f"must be text, but got {value!r}")
+        return ""
+
+    def _choice(self, key: str, options: Sequence[str]) -> str | None:
+        value = self.values.get(key)
+        if value in options or key not in self.values:
+            return value
+        self._refuse((key,), f"must be {' or '.join(options)}, but got {value!r}")
+        return None
+
+    def _names(self, key: str, *, least: int = 1, most: int | None = None) -> tuple[str, ...]:
+        """A list of different names; a single name counts as a list of one."""
+        value = self.values.get(key, _ABSENT)
+        names = [value] if isinstance(value, str) else value
+        if value is _ABSENT:
+            return ()
+        if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
+            self._refuse((key,), f"must be a list of names, but got {value!r}{_quote(names)}")
+        elif len(set(names)) < len(names):
+            self._refuse((key,), f"names something twice: {', '.join(names)}")
+        elif len(names) < least or (most is not None and len(names) > most):
+            number = f"{least} to {most}" if most else f"at least {least}"
+            self._refuse((key,), f"must be {number} names, but got {len(names)}")
+        else:
+            return tuple(names)
+        return ()
+
+    def _refuse(self, path: Sequence[yaml.Key], message: str) -> None:
+        self.problems.append(self.document.problem(path, message))
+
+
+_ABSENT = object()
+
+
+def _quote(names: Any) -> str:
+    plain = isinstance(names, list) and any(isinstance(n, bool | int | float) for n in names)
+    return "; put quotes around numbers, true and false" if plain else ""
