@@ -175,13 +175,19 @@ class Plan:
         return self.counts.total
 
     def violated(self, cell: Cell, values: Mapping[str, Json]) -> str | None:
-        """The first of `tune.constraints` that nuisance values break, or None."""
+        """What nuisance values break: the first of `tune.constraints`, or a rule of the method.
+
+        Args:
+            cell: one of this plan.
+            values: nuisance -> value.
+        """
         tune = self.study.tune
         known = {**cell.values, **values}
         for text in () if tune is None else tune.constraints:
             if Expression.parse(text).holds(known) is False:
                 return text
-        return None
+        fields = {name: known[name] for name in cell.arm.fields}
+        return self.study.methods.invalid(cell.arm.method, fields)
 
     def to_json(self) -> dict[str, Json]:
         """The content of `plan.json`."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 from trials.errors import Problem, UserError, nearest
 
 FILE = Path("~/.config/ablate/profiles.toml")
-_LISTS = frozenset({"data", "models"})
+LISTS = frozenset({"data", "models"})
 _NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial"})
 
 
@@ -74,13 +74,13 @@ class Profile:
             if text:
                 values[field.name] = _typed(field.name, text, f"ABLATE_{field.name.upper()}")
         values |= {key: value for key, value in flags.items() if value not in (None, ())}
-        for key in _LISTS & values.keys():
+        for key in LISTS & values.keys():
             values[key] = tuple(str(Path(root).expanduser().resolve()) for root in values[key])
         profile = replace(cls(), **values)
         if profile.device not in ("auto", "cpu", "cuda"):
             expected = nearest(profile.device, ("auto", "cpu", "cuda"))
             raise UserError(f"device '{profile.device}' is not known{expected}")
-        missing = [root for key in sorted(_LISTS) for root in getattr(profile, key)
+        missing = [root for key in sorted(LISTS) for root in getattr(profile, key)
                    if not Path(root).is_dir()]  # fmt: skip
         if missing:
             raise UserError(*(f"there is no folder {root}" for root in missing))
@@ -107,11 +107,11 @@ def _from_file(file: Path, name: str | None) -> dict[str, Any]:
     ]
     if problems:
         raise UserError(*problems)
-    return {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
+    return {key: tuple(value) if key in LISTS else value for key, value in table.items()}
 
 
 def _typed(name: str, text: str, where: str) -> Any:
-    if name in _LISTS:
+    if name in LISTS:
         return tuple(part for part in text.split(os.pathsep) if part)
     if name in _NUMBERS:
         try:

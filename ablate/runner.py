@@ -150,3 +150,10 @@ def _outcome(conductor: Conductor) -> Outcome:
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"
+
+
+def shown_uri(profile: Profile) -> str:
+    """The tracking server as it may be printed: without passwords."""
+    from ablate.tracking import redact
+
+    return redact(tracking_uri(profile))

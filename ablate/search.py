@@ -215,7 +215,21 @@ class Dimension:
 
 
 class Tuner:
-    """Proposes the nuisance values of one cell and takes in what became of them."""
+    """Proposes the nuisance values of one cell and takes in what became of them.
+
+    Args:
+        study: name of the study; with `cell` and the ask's number, the sampler's seed.
+        cell: id of the cell.
+        space: nuisance -> `{low, high}` with `log` or `step`, or `{choices}`.
+        sampler: `{"name": ...}` of `SAMPLERS` with its options.
+        pruner: `{"name": ...}` of `PRUNERS` with its options; None for none.
+        direction: which scores and reports are better.
+        parallel: asks in flight at once; part of what fixes the result.
+        budget: asks in all.
+
+    Raises:
+        UserError: everything that is wrong with the space, or with the sampler, or the pruner.
+    """
 
     def __init__(
         self,
@@ -229,21 +243,6 @@ class Tuner:
         parallel: int,
         budget: int,
     ) -> None:
-        """A tuner that has asked nothing.
-
-        Args:
-            study: name of the study; with `cell` and the ask's number, the sampler's seed.
-            cell: id of the cell.
-            space: nuisance -> `{low, high}` with `log` or `step`, or `{choices}`.
-            sampler: `{"name": ...}` of `SAMPLERS` with its options.
-            pruner: `{"name": ...}` of `PRUNERS` with its options; None for none.
-            direction: which scores and reports are better.
-            parallel: asks in flight at once; part of what fixes the result.
-            budget: asks in all.
-
-        Raises:
-            UserError: everything that is wrong with space, sampler and pruner.
-        """
         if parallel < 1 or budget < 0 or direction not in ("higher", "lower"):
             raise ValueError(f"must not be: {parallel=}, {budget=}, {direction=}")
         self.study, self.cell, self.parallel, self.budget = study, cell, parallel, budget
@@ -405,14 +404,15 @@ class Tuner:
         score = outcome.score if isinstance(outcome, Complete) else None
         names = {Complete: "COMPLETE", Pruned: "PRUNED", Failed: "FAIL"}
         state = TrialState[names[type(outcome)]]
-        for step, value in outcome.reports.items():
-            trial.report(value, step)  # type: ignore[arg-type]
+        reports = _clean(outcome.reports)
+        for step, value in reports.items():
+            trial.report(value, step)
         self._optuna.tell(trial, score, state=state)
         self._told.append(
             create_trial(
                 state=state,
                 value=score,
-                intermediate_values=dict(outcome.reports),  # type: ignore[arg-type]
+                intermediate_values=reports,
                 system_attrs=dict(self._rungs.pop(number, {})),
             )
         )

@@ -49,6 +49,8 @@ def _row(ax: Axes, place: int, finding: Record, digits: int, *, name_control: bo
     estimate, verdict = finding["estimate"], str(finding.get("verdict") or "")
     aside = words.number(estimate, digits, signed=True)
     label = f"{treatment.label} vs {control.label}" if name_control else treatment.label
+    if finding.get("kind") == "equivalence":
+        label += " · equivalence"
     canvas.row_label(ax, place, label, aside, solid=True)
     colour = BAD if verdict == "worse" else canvas.look(0, "").colour
     if verdict in UNSETTLED:

@@ -142,6 +142,7 @@ def _evidence(finding: Record) -> Row:
     shown = finding.get("p_value") if words.missing(adjusted) else adjusted
     return {
         "n": words.count(finding.get("n")),
+        "n_of": "runs" if finding.get("kind") == "interaction" else "",
         "lost": _lost(finding),
         "p": words.p_value(shown),
         "p_raw": words.finite(shown),

@@ -188,7 +188,8 @@ def _of_panel(
         ("split", split_of(findings, about, task, role)),
         ("metric", metric_of(findings, task)),
     ):
-        if wanted and column in part.columns:
+        # A split may be named in words that the frame does not use ("a tenth of train").
+        if wanted and column in part.columns and (part[column] == wanted).any():
             part = part[(part[column] == wanted) | part[column].isna()]
     if not metric_of(findings, task) and "primary" in part.columns:
         part = part[part["primary"].astype("boolean").fillna(True)]

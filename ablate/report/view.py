@@ -26,14 +26,13 @@ def page(
         figures: what `figures.draw` drew.
     """
     compared = rows.comparisons(rows.mean_findings(findings), findings)
-    level = words.finite(findings.get("level"))
     return {
         "study": scope.text(about.get("study")) or "study",
         "question": scope.text(about.get("question")),
         "generated_at": scope.text(about.get("generated_at") or about.get("generated")),
         "version": scope.text(about.get("version")),
         "mlflow": scope.text(about.get("mlflow") or about.get("mlflow_uri")),
-        "level": f"{level * 100:g} %" if level is not None else "",
+        "level": _level(findings),
         "facts": _facts(frame, findings, about),
         "claims": rows.claims(findings),
         "tally": _tally([row for row in compared if row["aside"] != words.KINDS["interaction"]]),
@@ -55,6 +54,11 @@ def page(
         "dash": words.DASH,
         "csv": csv_files(findings),
     }
+
+
+def _level(findings: Record) -> str:
+    level = words.finite(findings.get("level"))
+    return f"{level * 100:g} %" if level is not None else ""
 
 
 def csv_files(findings: Record) -> dict[str, str]:

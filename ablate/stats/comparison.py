@@ -10,6 +10,7 @@ from ablate.frame import NUISANCE_PREFIX, factors, plain
 from trials.errors import Problem, UserError, nearest
 
 Kind = Literal["mean", "variance", "equivalence"]
+Pick = Literal["treatment", "control", "both"]
 Fields = Mapping[str, Any]
 BASELINE_FAMILY = "baselines"
 
@@ -29,8 +30,7 @@ class Comparison:
         by: gain under the null hypothesis, in the metric's unit (`mean` only).
         margin: largest difference that does not matter (`equivalence` only); None for the study's.
         note: what a reader should know about how the arms were matched.
-        pick_treatment, pick_control: whether the best arm of that side, by the search split,
-            stands for all of them.
+        pick: side whose best arm, by the search split, stands for all that it names.
         late: registered after results were seen, so that late rows count as well.
     """
 
@@ -46,8 +46,7 @@ class Comparison:
     by: float = 0.0
     margin: float | None = None
     note: str | None = None
-    pick_treatment: bool = False
-    pick_control: bool = False
+    pick: Pick | None = None
     late: bool = False
 
     def __post_init__(self) -> None:
@@ -173,7 +172,7 @@ def _comparison(
         kind=kind,
         family=family,
         margin=margin if kind == "equivalence" else None,
-        pick_control=pick,
+        pick="control" if pick else None,
         note="no arm of the baseline has the same levels; it is represented by its best by the "
         "search split"
         if pick

@@ -84,7 +84,7 @@ def _same_arms(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
     groups: dict[tuple[object, ...], list[Comparison]] = {}
     for c in comparisons:
         if c.claim_id is None and c.kind == "mean":
-            key = (c.treatment, c.control, c.backbone, c.family, c.by)
+            key = (c.treatment, c.control, c.backbone, c.family, c.by, c.pick)
             groups.setdefault(key, []).append(c)
     return [group for group in groups.values() if len({c.task for c in group}) > 1]
 
@@ -144,7 +144,7 @@ def _part(
     sides = {}
     for side in ("treatment", "control"):
         arms = getattr(comparison, side)
-        if getattr(comparison, f"pick_{side}"):
+        if comparison.pick in (side, "both"):
             where = (comparison.task, comparison.backbone)
             best = best_by_search(questions.frame, arms, *where)
             arms = () if best is None else (best,)
@@ -170,8 +170,8 @@ def _part(
             "backbone": comparison.backbone,
             "treatment_arms": shown["treatment"],
             "control_arms": shown["control"],
-            "treatment_picked_by_search": comparison.pick_treatment,
-            "control_picked_by_search": comparison.pick_control,
+            "treatment_picked_by_search": comparison.pick in ("treatment", "both"),
+            "control_picked_by_search": comparison.pick in ("control", "both"),
             "note": comparison.note,
         },
     )

@@ -276,10 +276,11 @@ def main() -> None:
     """Pretrain with the recipe of the committed backbone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=FOLDER / "backbone")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     recipe = Recipe(steps=arguments.steps)
     model = build_model(seed=recipe.seed)
     train(model, recipe)

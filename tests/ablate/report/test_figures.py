@@ -96,6 +96,13 @@ def test_a_figure_without_data_is_left_out(study: Any) -> None:
     assert names == ["seeds", "cost", "spread"]
 
 
+def test_search_is_drawn_where_its_split_is_named_in_words(study: Any) -> None:
+    words = {task: {"search": "a tenth of train", "report": "test"} for task in ("cola", "rte")}
+    findings = {**study.findings, "split": "test", "metric": "mixed"}
+    drawn = figures.draw(study.frame, findings, {**study.about, "splits": words})
+    assert "search" in [figure.name for figure in drawn]
+
+
 def test_scripts_without_a_glyph_and_categories_are_drawn(study: Any) -> None:
     frame = study.frame.assign(label="方法 🚀").drop(columns="tune.learning_rate")
     frame["tune.schedule"] = ["cosine" if i % 2 else "linear" for i in range(len(frame))]

@@ -117,7 +117,7 @@ def test_claims_open_the_page_with_their_verdicts(outline: Outline) -> None:
         assert verdict in text
     sentence = "MTLoRA SHIM scores higher than LoRA at the same rank, over both tasks."
     assert text.index(sentence) < text.index("Before you rely on this")
-    assert "About 50 seeds would settle it" in text
+    assert "About 50 seeds would be likely to settle it" in text
 
 
 def test_what_is_missing_is_a_dash_and_never_zero(outline: Outline) -> None:
@@ -235,6 +235,41 @@ def test_one_split_for_choosing_and_reporting_is_a_warning(study: Any) -> None:
     same = {**study.findings, "split": {"cola": "dev", "rte": "dev"}}
     about = {**study.about, "splits": {"search": "dev", "report": "dev"}}
     assert "scores read too high" in html(study.frame, same, about, ())
+
+
+def test_components_of_variance_have_a_table_of_their_own(study: Any) -> None:
+    component = {
+        "task": "cola", "backbone": "deberta-v3-base", "source": "seed", "levels": 8, "df": 7,
+        "variance": 0.0001, "sd": 0.0123, "share": 0.4, "clipped": True, "status": "ok",
+    }  # fmt: skip
+    findings = {**study.findings, "variance": [*study.findings["variance"], component]}
+    page = html(study.frame, findings, study.about, ())
+    assert "Where variance comes from" in page
+    for text in ("which seed, for all arms alike", "0.0123", "40 %", "estimated below zero"):
+        assert text in page
+
+
+def test_a_missing_run_without_an_id_is_listed_once(study: Any) -> None:
+    """The findings name a run by task, arm and seed; the frame has the same run with its id."""
+    known = {"task": "cola", "arm": "mini", "seed": 3, "stage": "confirm", "status": "diverged"}
+    search = {**known, "stage": "search", "seed": 100}
+    findings = {**study.findings, "missing": [known, search]}
+    page = html(study.frame, findings, study.about, ())
+    assert "2 runs gave no result (1 diverged and 1 out of memory)" in page
+    assert page.count("loss became NaN at step 412") == 1
+    assert "During search 2 tries failed" in page
+
+
+def test_what_a_finding_adds_is_shown(study: Any) -> None:
+    first, *rest = study.findings["findings"]
+    first = {
+        **first, "kind": "equivalence", "margin": 0.02, "level": 0.9, "note": "rank 8 beside 8",
+        "family": "claims: by task", "verdict": "equivalent_but_different",
+    }  # fmt: skip
+    page = html(study.frame, {**study.findings, "findings": [first, *rest]}, study.about, ())
+    for text in ("equivalence, margin 0.02", "at 90 %", "rank 8 beside 8", "by task"):
+        assert text in page
+    assert "real but trivial" in page
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_an_arm_without_a_match_meets_the_best_by_search() -> None:
     made = against_baselines(cells(*GRID, search=True), [{"method": "lora"}], kinds=["mean"])
     last = made[-1]
     assert last.control == ("lora rank=4", "lora rank=8")
-    assert last.pick_control
+    assert last.pick == "control"
     assert "best by the search split" in (last.note or "")
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
@@ -39,6 +39,7 @@ def test_effects_without_spread_are_absent() -> None:
     assert wins(np.array([]), level=0.95) is None
 
 
+@settings(max_examples=50, deadline=None)
 @given(ARMS, ARMS)
 def test_cliff_against_mann_whitney(a: list[int], b: list[int]) -> None:
     x, y = np.array(a, dtype=float), np.array(b, dtype=float)

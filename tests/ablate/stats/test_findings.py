@@ -225,7 +225,7 @@ def test_a_side_picked_by_search(table: Table) -> None:
     data = table({"lora rank=4": LORA, "lora rank=8": SHIM, "shim": SHIM})
     search = data.drop_duplicates("arm").assign(stage="search", score=[0.9, 0.1, 0.5], seed=99)
     both = frame.check(pd.concat([data, search]))
-    picked = replace(CLAIM, control=("lora rank=4", "lora rank=8"), pick_control=True)
+    picked = replace(CLAIM, control=("lora rank=4", "lora rank=8"), pick="control")
     seen = only(run(both, picked))
     assert seen.details["control_arms"] == ("lora rank=4",)
     assert seen.details["control_picked_by_search"]
@@ -306,13 +306,13 @@ def test_baselines_over_tasks_and_the_time_it_takes() -> None:
 
 def test_a_null_table_seldom_shows_anything() -> None:
     rng, rejected = np.random.default_rng(2), 0
-    for _ in range(40):
+    for _ in range(12):
         rows = [(m, s, rng.normal()) for m in ("lora", "a", "b", "c") for s in range(6)]
         table = frame.check(pd.DataFrame(rows, columns=["method", "seed", "score"]))
         comparisons = against_baselines(table, [{"method": "lora"}], kinds=["mean"])
         found = analyse(table, comparisons=comparisons, claims=(), rng=rng)
         rejected += any(finding.verdict != "undecided" for finding in found.findings)
-    assert rejected <= 6
+    assert rejected <= 3
 
 
 def test_seeds_that_other_arms_have_are_listed_as_missing(table: Table) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -49,6 +49,7 @@ def test_a_failed_trial_is_missing_and_never_zero() -> None:
         level_of(np.array([0.5, np.nan]), level=0.95)
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCORES, st.floats(-1000, 1000), st.floats(0.1, 10))
 def test_shift_and_scale_carry_over(scores: list[float], shift: float, scale: float) -> None:
     x = np.array(scores)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -10,6 +10,7 @@ FAMILY = st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+@settings(max_examples=50, deadline=None)
 @given(family=FAMILY)
 def test_against_statsmodels(ours: object, theirs: str, family: list[float | None]) -> None:
     filled = [1.0 if p is None else p for p in family]
@@ -20,6 +21,7 @@ def test_against_statsmodels(ours: object, theirs: str, family: list[float | Non
             assert mine == pytest.approx(other)
 
 
+@settings(max_examples=50, deadline=None)
 @given(FAMILY)
 def test_holm_keeps_the_order_and_never_lowers_p(family: list[float | None]) -> None:
     pairs = sorted((p, q) for p, q in zip(family, holm(family), strict=True) if p is not None)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -9,6 +9,7 @@ from ablate.stats.unpaired import compare_unpaired
 ARM = st.lists(st.integers(0, 50), min_size=2, max_size=8)
 
 
+@settings(max_examples=50, deadline=None)
 @given(ARM, ARM)
 def test_against_scipy_at_unequal_n(a: list[int], b: list[int]) -> None:
     x, y = np.array(a, dtype=float), np.array(b, dtype=float)

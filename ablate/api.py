@@ -1,0 +1,208 @@
+"""The Python front door: what the command line does, as calls that return values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablate import answers, journal, profile, resolve, results, runner, store
+from ablate.journal import State
+from ablate.plan import Plan
+from ablate.profile import Profile
+from ablate.resolve import Resolved
+from ablate.runner import Options, Outcome, Watch
+from ablate.store import StudyFolder
+from ablate.study import Study
+from trials.errors import UserError, nearest
+from trials.spec import TrialResult
+
+
+def load(
+    study: str | Path | Mapping[str, Any], *, settings: Sequence[str] = (), **flags: Any
+) -> "Ablation":
+    """A study by path, by its name in the store, by the name of a packaged one, or as a mapping.
+
+    Args:
+        study: what to load.
+        settings: `key=value` texts that change keys of the study.
+        flags: fields of `ablate.profile.Profile`, such as `store="runs"` or `data=["~/data"]`.
+
+    Raises:
+        UserError: there is no such study, or the file has mistakes (all of them at once).
+    """
+    chosen = Profile.read(_lists(flags), name=flags.pop("profile", None))
+    if isinstance(study, Mapping):
+        return Ablation(Study.from_dict(study, overrides=settings), chosen)
+    path, remembered = locate(str(study), Path(chosen.store))
+    return Ablation(Study.read(path, (*remembered, *settings)), chosen)
+
+
+def locate(study: str, root: Path) -> tuple[Path, list[str]]:
+    """The file of a study, and the settings that it was last run with if its name was given.
+
+    Raises:
+        UserError: neither a file, nor a study of the store, nor a packaged study.
+    """
+    path = Path(study).expanduser()
+    if path.is_file():
+        return path, []
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise UserError(f"there is no study file {study}")
+    known = {folder.name: folder for folder in store.studies(root)}
+    if study in known:
+        return store.read_origin(known[study])
+    packaged = packaged_studies()
+    if study in packaged:
+        return packaged[study], []
+    raise UserError(
+        f"no study called '{study}': not a file, not in the store {root}, not packaged"
+        f"{nearest(study, [*known, *packaged])}"
+    )
+
+
+def packaged_studies() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    import search_spaces
+
+    folders = [Path(path) for path in search_spaces.__path__]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A study on this machine.
+
+    Attributes:
+        study: the checked study.
+        profile: where things are.
+    """
+
+    study: Study
+    profile: Profile
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Its folder in the store."""
+        return StudyFolder(Path(self.profile.store) / self.study.name)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """Plan and facts, without asking the hub; what is not at hand stays provisional."""
+        return resolve.resolve(self.study, self.profile, hub=False)
+
+    @property
+    def state(self) -> State:
+        """What the journal says so far; empty before the first run."""
+        return journal.fold(journal.stream(self.folder.journal))
+
+    def plan(self) -> Plan:
+        """What would run; starts nothing."""
+        return self.resolved.plan
+
+    def run(
+        self, options: Options | None = None, watch: Watch = lambda resolved, state: None
+    ) -> Outcome:
+        """Run, resume or extend the study; see `ablate.runner.run`."""
+        return runner.run(self.study, self.profile, options or Options(), watch)
+
+    def results(self) -> pd.DataFrame:
+        """The frame: one row per trial, split and metric."""
+        return results.frame(self.resolved.plan, self.state, self.resolved.facts)
+
+    def standings(self) -> list[results.Standing]:
+        """Where each cell stands."""
+        return results.standings(self.resolved.plan, self.state, self.resolved.facts)
+
+    def findings(self) -> dict[str, Any]:
+        """The content of `findings.json`, on the results so far."""
+        data = self.results()
+        looks = answers.count_look(self.folder, data)
+        return answers.findings(self.resolved, self.state, data, looks)
+
+    def report(self) -> Path:
+        """Write frame, findings and page; returns the page.
+
+        Raises:
+            UserError: the study has not been run in this store.
+        """
+        state = self.state
+        if not state.trials:
+            raise UserError(
+                f"study '{self.study.name}' has no results in {self.profile.store}; run it first"
+            )
+        return answers.write_answers(
+            self.resolved, runner.shown_uri(self.profile), self.folder, state
+        )
+
+    def export(self, trial: str, to: Path, *, merged: bool = False) -> Path:
+        """Write a finished trial as a LoRA of the `peft` library, or as a merged model.
+
+        Args:
+            trial: the beginning of its id.
+            to: folder to write.
+            merged: the whole model with the update in its weights.
+
+        Raises:
+            UserError: no such trial, or its adapter was not kept.
+        """
+        from trials.training import export
+        from trials.training.run import load_parts
+
+        state = self.state
+        known = state.trials[store.trial_by_prefix(state, trial)]
+        result = known.result
+        if result is None or result.status != "finished":
+            raise UserError(f"trial {known.id[:12]} is {known.status}; only finished ones export")
+        assignment = resolve.assignment(self.resolved, self.folder, "cpu", known.spec)
+        for code in assignment.code:
+            code.load()
+        task, backbone = load_parts(assignment)
+        folder = self.folder.trial(known.id)
+        member = export.load_member(folder, known.spec, backbone, result.files["adapter"])
+        if merged:
+            return export.to_merged(member, backbone, task, to)
+        found = Path(assignment.backbone).expanduser()
+        reference = str(found.resolve()) if found.is_dir() else known.spec.backbone
+        return export.to_peft(member, backbone, reference, to)
+
+    def reproduce(self, trial: str, folder: Path) -> tuple[TrialResult, TrialResult]:
+        """Train a finished trial again, alone.
+
+        Args:
+            trial: the beginning of its id.
+            folder: where the second run keeps its files.
+
+        Returns:
+            The recorded result and the new one.
+
+        Raises:
+            UserError: no such trial, or it has not ended.
+        """
+        import dataclasses
+
+        from trials.training.run import Run, guarded
+
+        state = self.state
+        known = state.trials[store.trial_by_prefix(state, trial)]
+        if known.result is None:
+            raise UserError(f"trial {known.id[:12]} has not ended")
+        device = "cuda" if self.profile.device == "cuda" else "cpu"
+        assignment = resolve.assignment(self.resolved, self.folder, device, known.spec)
+        training = Run(dataclasses.replace(assignment, folder=str(folder / known.id)))
+        try:
+            while not isinstance(made := guarded(training), TrialResult):
+                pass
+        finally:
+            training.close()
+        return known.result, made
+
+
+def _lists(flags: Mapping[str, Any]) -> dict[str, Any]:
+    known = {k: v for k, v in flags.items() if k != "profile"}
+    return {
+        key: tuple(map(str, value)) if key in profile.LISTS and value is not None else value
+        for key, value in known.items()
+    }

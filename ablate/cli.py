@@ -1,0 +1,216 @@
+"""The command line. Only names and help live here; a command's code is imported when it runs."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from trials.errors import UserError
+
+Add = Callable[[argparse.ArgumentParser], None]
+
+_STUDY = "a study file, the name of a study in the store, or of a packaged one"
+
+
+def _study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", help=_STUDY)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
+                        help="change a key of the study, such as confirm.seeds=3 (repeatable)")  # fmt: skip
+    _machine(parser)
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("this machine (else from profile and ABLATE_* variables)")
+    group.add_argument("--profile", help="table of ~/.config/ablate/profiles.toml")
+    group.add_argument("--store", help="folder that holds studies (default: ablate-store)")
+    group.add_argument("--tracking-uri", help="MLflow (default: a SQLite file in the store)")
+    group.add_argument("--data", action="append", metavar="ROOT",
+                       help="folder that holds tasks by name (repeatable)")  # fmt: skip
+    group.add_argument("--models", action="append", metavar="ROOT",
+                       help="folder that holds backbones by name (repeatable)")  # fmt: skip
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _placement(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="Ray cluster; default: a Ray of this run alone")
+    parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument("--cpus", type=float, help="CPUs of the local Ray")
+    parser.add_argument("--gpus", type=float, help="GPUs of the local Ray")
+    parser.add_argument("--cpus-per-trial", type=float, help="default: 1")
+    parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
+    parser.add_argument("--spool", action="store_true",
+                        help="start although the tracking server does not answer")  # fmt: skip
+    parser.add_argument("--in-process", action="store_true",
+                        help="train one trial after another in this process, without Ray")  # fmt: skip
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of studies")
+    _json(parser)
+    _machine(parser)
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    _study(parser)
+    _placement(parser)
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    _study(parser)
+    _json(parser)
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
+    parser.add_argument("--study", help="search this study only")
+    _json(parser)
+    _machine(parser)
+
+
+def _retry(parser: argparse.ArgumentParser) -> None:
+    _study(parser)
+    parser.add_argument("--trial", action="append", default=[], help="only these (repeatable)")
+
+
+def _best(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("studies", metavar="STUDY", nargs="+", help="names of studies")
+    parser.add_argument("--by", help="column to rank by (default: the mean score)")
+    parser.add_argument("--where", help='such as "rank <= 8 and trainable_parameters < 1e6"')
+    parser.add_argument("--top", type=int, default=10, help="rows to show (default: 10)")
+    _json(parser)
+    _machine(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--from", dest="table", metavar="FILE", help="a CSV or Parquet table")
+    parser.add_argument("--baseline", action="append", default=[], metavar="KEY=VALUE[,...]",
+                        help="pattern of the arms to compare with (with --from; repeatable)")  # fmt: skip
+    parser.add_argument("--margin", type=float, help="largest difference that does not matter")
+    parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
+    parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
+    _json(parser)
+    _machine(parser)
+
+
+def _count(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", required=True, help="name, folder or hub id")
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--targets", required=True, help="names or a preset, separated by commas")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
+                        help="a field of the method (repeatable)")  # fmt: skip
+    parser.add_argument("--labels", type=int, default=2, help="outputs of the head (default: 2)")
+    _json(parser)
+    _machine(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
+    parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--merged", action="store_true", help="the whole model, update merged in")
+    parser.add_argument("--study", help="search this study only")
+    _json(parser)
+    _machine(parser)
+
+
+def _reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
+    parser.add_argument("--study", help="search this study only")
+    parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
+    _json(parser)
+    _machine(parser)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("methods", "tasks", "studies", "targets"))
+    _json(parser)
+    _machine(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a method's .py, a task's folder, or a study")
+    _json(parser)
+    _machine(parser)
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("study", "task", "method"), nargs="?", default="study")
+    parser.add_argument("name", metavar="NAME")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    _machine(parser)
+    _placement(parser)
+
+
+COMMANDS: dict[str, tuple[str, Add]] = {
+    "demo": ("run the embedded study: a minute or two, no network", _demo),
+    "init": ("write a commented study, task or method to start from", _init),
+    "plan": ("what a study would run; runs nothing", _plan),
+    "run": ("run, resume or extend a study, then write its report", _run),
+    "status": ("where each cell of a study stands", _reading),
+    "show": ("one trial whole", _show),
+    "retry": ("let failed trials run again", _retry),
+    "best": ("the best configurations, from MLflow", _best),
+    "report": ("findings and page, of a study or of any table", _report),
+    "export": ("a trial as a LoRA of the peft library, or as a merged model", _export),
+    "reproduce": ("train a trial again, alone, and compare", _reproduce),
+    "count": ("how many numbers a method trains on a backbone", _count),
+    "list": ("methods, tasks, studies or targets", _list),
+    "check": ("check a method, a task or a study of one's own", _check),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    root = argparse.ArgumentParser(
+        prog="ablate",
+        description="Which fine-tuning method wins on your model and task, by how much, and is "
+        "it more than noise?",
+        epilog="exit status: 0 all done, 2 a mistake in what was asked, 3 done with failed "
+        "trials, 4 stopped but resumable",
+    )
+    root.add_argument("--version", action="store_true", help="print the version")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (help_text, add) in COMMANDS.items():
+        add(commands.add_parser(name, help=help_text, description=help_text))
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; a user's mistake is printed without a traceback.
+
+    Returns:
+        The exit status: 0 all done, 2 the user's mistake, 3 done with failed trials, 4 stopped.
+    """
+    root = parser()
+    given = root.parse_args(arguments)
+    if given.version:
+        from ablate.answers import package_version
+
+        print(package_version())  # noqa: T201
+        return 0
+    if given.command is None:
+        root.print_help()
+        return 2
+    command = importlib.import_module(f"ablate.commands.{given.command}")
+    try:
+        return int(command.run(given))
+    except UserError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has left; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command continues\n")
+        return 4

@@ -1,0 +1,103 @@
+"""Live progress of a run: a table that stays in place on a terminal, lines elsewhere."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ablate.journal import State
+    from ablate.resolve import Resolved
+    from ablate.results import Standing
+
+LINE_SECONDS = 10.0
+TABLE_SECONDS = 0.5
+
+
+class Live:
+    """Shows done, running, failed, time left, and the best so far of each cell."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._shown = 0.0
+        self._first_done: int | None = None
+        self._display: Any = None
+
+    def __enter__(self) -> "Live":
+        if sys.stdout.isatty():
+            from rich.live import Live as Display
+
+            self._display = Display(auto_refresh=False)
+            self._display.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display is not None:
+            self._display.stop()
+
+    def watch(self, resolved: "Resolved", state: "State") -> None:
+        """Take in the state after an event; shows it at most every so often."""
+        from ablate.results import standings
+
+        pause = TABLE_SECONDS if self._display is not None else LINE_SECONDS
+        over = state.ended is not None
+        if time.monotonic() - self._shown < pause and self._shown and not over:
+            return
+        self._shown = time.monotonic()
+        standing = standings(resolved.plan, state, resolved.facts)
+        if self._display is not None:
+            self._display.update(_table(standing, self._headline(standing)), refresh=True)
+        else:
+            sys.stdout.write(f"{self._headline(standing)}\n")
+            sys.stdout.flush()
+
+    def _headline(self, standing: "list[Standing]") -> str:
+        done = sum(s.search[0] + s.confirm[0] for s in standing)
+        total = sum(s.search[1] + s.confirm[1] for s in standing)
+        failed = sum(s.failed for s in standing)
+        running = sum(s.running for s in standing)
+        seconds = time.monotonic() - self._started
+        if self._first_done is None:
+            self._first_done = done
+        new = done - self._first_done
+        left = "–" if not new or done >= total else clock(seconds / new * (total - done))
+        best = max(
+            (s for s in standing if s.best is not None),
+            key=lambda s: s.best if s.best is not None else 0.0,
+            default=None,
+        )
+        ahead = "" if best is None else f" · best so far {best.best:.4g} ({best.cell.arm.label})"
+        return (
+            f"{clock(seconds)} · {done}/{total} done · {running} running · {failed} failed · "
+            f"{left} left{ahead}"
+        )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `1:02:03` or `2:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _table(standing: "list[Standing]", headline: str) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    # Names are the user's own: as Text they are never read as markup.
+    table = Table(title=Text(headline), title_justify="left", box=box.SIMPLE)
+    for name in ("task", "arm"):
+        table.add_column(name)
+    for name in ("asks", "seeds", "running", "failed", "best by search"):
+        table.add_column(name, justify="right")
+    for one in standing:
+        table.add_row(
+            Text(one.cell.task),
+            Text(one.cell.arm.label),
+            f"{one.search[0]}/{one.search[1]}" if one.search[1] else "–",
+            f"{one.confirm[0]}/{one.confirm[1]}",
+            str(one.running or ""),
+            Text(str(one.failed), style="red") if one.failed else "",
+            "–" if one.best is None else f"{one.best:.4f}",
+        )
+    return table

@@ -1,0 +1,96 @@
+"""`ablate plan`: what a study would run."""
+
+import argparse
+import json
+
+from typing import TYPE_CHECKING
+
+from ablate.commands.common import load, out, out_json, table
+from trials.errors import UserError
+
+if TYPE_CHECKING:
+    from ablate.resolve import Resolved
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print cells, counts, claims and what is left out; start nothing."""
+    from ablate.study import json_schema
+
+    if given.schema:
+        out(json.dumps(json_schema(), indent=2))
+        return 0
+    if given.study is None:
+        raise UserError("plan needs a STUDY (or --schema)")
+    study = load(given)
+    from ablate.resolve import check_targets
+
+    resolved = study.resolved
+    counts = check_targets(resolved)
+    plan = resolved.plan
+    if given.json:
+        cells = [
+            {"key": cell.key, "adapter_parameters": counts[cell.key][0],
+             "head_parameters": counts[cell.key][1]}
+            for cell in plan.cells
+        ]  # fmt: skip
+        trials = [
+            {"id": spec.id, "cell": cell.key, "seed": spec.seed}
+            for cell in plan.cells
+            if not cell.space
+            for spec in plan.specs(cell, {}, "confirm")
+        ]
+        unresolved = list(resolved.unresolved)
+        out_json({**plan.to_json(), "parameters": cells, "trials": trials,
+                  "unresolved": unresolved})  # fmt: skip
+        return 0
+    out(f"study     {plan.study.name}")
+    if plan.study.question:
+        out(f"question  {plan.study.question}")
+    out(f"trials    {plan.counts.search:,} search + {plan.counts.confirm:,} confirm "
+        f"in {len(plan.cells):,} cells")  # fmt: skip
+    for task in plan.study.tasks:
+        splits = next((c.template.splits for c in plan.cells if c.task == task.name), None)
+        if splits is not None:
+            out(f"splits    {task.name}: search reads {splits.search}, "
+                f"report shows {splits.report}")  # fmt: skip
+    out()
+    rows = [
+        (cell.task, cell.backbone, cell.arm.label, *counts[cell.key],
+         plan.num_asks(cell), ", ".join(cell.space) or "–", len(plan.confirm_seeds))
+        for cell in plan.cells[:200]
+    ]  # fmt: skip
+    out(table(("task", "backbone", "arm", "adapter", "head", "asks", "tuned", "seeds"), rows))
+    if len(plan.cells) > len(rows):
+        out(f"… and {len(plan.cells) - len(rows):,} more cells (all of them with --json)")
+    _print_questions(resolved)
+    return 0
+
+
+def _print_questions(resolved: "Resolved") -> None:
+    plan = resolved.plan
+    tests = sum(comparison.confirmatory for comparison in plan.comparisons)
+    effect = _detectable(len(plan.confirm_seeds), plan.study.level, tests)
+    out()
+    for claim in plan.claims:
+        out(f"claim     {claim.id}: {claim.sentence} ({len(claim.comparisons)} tests)")
+    if not plan.claims:
+        out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
+    out(f"power     {effect}")
+    for cell, reason in plan.excluded:
+        out(f"left out  {cell}: {reason}")
+    for text in resolved.unresolved:
+        out(f"note      {text}: ids are provisional")
+
+
+def _detectable(seeds: int, level: float, tests: int) -> str:
+    """What `seeds` paired seeds can show, at Holm's first step over all registered tests."""
+    from ablate.stats.power import detectable_effect
+
+    alpha = (1 - level) / max(1, tests)
+    effect = detectable_effect(seeds, alpha=alpha)
+    if effect is None:
+        return f"{seeds} seed cannot show any difference; give confirm.seeds at least 2"
+    return (
+        f"{seeds} paired seeds show a mean difference of {effect:.2f} sd of the differences "
+        f"with power .8 at level {1 - alpha:.3f}"
+    )

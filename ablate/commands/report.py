@@ -1,0 +1,59 @@
+"""`ablate report`: findings and page, of a study or of any table."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.commands.common import load, out, out_json
+from ablate.commands.summary import summary
+from trials.errors import UserError
+
+
+def run(given: argparse.Namespace) -> int:
+    """Write the report; print the cells, verdicts and where it is."""
+    if (given.table is None) == (given.study is None):
+        raise UserError("report needs a STUDY, or a table with --from")
+    page = _of_table(given) if given.table is not None else _of_study(given)
+    document = json.loads((page.parent / "findings.json").read_text(encoding="utf-8"))
+    if given.json:
+        out_json(document)
+        return 0
+    out(summary(document))
+    out(f"report   {page}")
+    return 0
+
+
+def _of_study(given: argparse.Namespace) -> Path:
+    settings = dict(level=given.level, margin=given.margin)
+    given.settings += [f"{key}={value}" for key, value in settings.items() if value is not None]
+    if given.baseline:
+        raise UserError("--baseline belongs to --from; a study states its baselines itself")
+    study = load(given)
+    return study.report(None if given.out is None else Path(given.out))
+
+
+def _of_table(given: argparse.Namespace) -> Path:
+    from ablate.api import report_table
+
+    return report_table(
+        Path(given.table),
+        Path(given.out or "report"),
+        baselines=[_pattern(text) for text in given.baseline],
+        level=0.95 if given.level is None else given.level,
+        margin=given.margin,
+    )
+
+
+def _pattern(text: str) -> Mapping[str, Any]:
+    """`method=lora,rank=8` as a pattern."""
+    from trials import yaml
+
+    pattern = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not separator or not key.strip():
+            raise UserError(f"--baseline {text}: expected KEY=VALUE, separated by commas")
+        pattern[key.strip()] = yaml.parse(value, file=f"--baseline {text}").value
+    return pattern

@@ -1,0 +1,47 @@
+"""`ablate status`: where each cell of a study stands."""
+
+import argparse
+
+from ablate.commands.common import load, out, out_json, table
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print done, running, waiting and failed trials of each cell, and why they failed."""
+    study = load(given)
+    standings = study.standings()
+    state = study.state
+    if given.json:
+        out_json(
+            {
+                "study": study.study.name,
+                "revision": len(state.revisions),
+                "ended": state.ended,
+                "cells": [
+                    {
+                        "cell": s.cell.key,
+                        "task": s.cell.task,
+                        "backbone": s.cell.backbone,
+                        "arm": s.cell.arm.id,
+                        "label": s.cell.arm.label,
+                        "search": {"done": s.search[0], "planned": s.search[1]},
+                        "confirm": {"done": s.confirm[0], "planned": s.confirm[1]},
+                        "running": s.running,
+                        "failed": s.failed,
+                        "reasons": list(s.reasons),
+                        "best": s.best,
+                    }
+                    for s in standings
+                ],
+            }
+        )
+        return 0
+    rows = [
+        (s.cell.task, s.cell.arm.label, f"{s.search[0]}/{s.search[1]}",
+         f"{s.confirm[0]}/{s.confirm[1]}", s.running, s.failed, s.best)
+        for s in standings
+    ]  # fmt: skip
+    out(table(("task", "arm", "asks", "seeds", "running", "failed", "best by search"), rows))
+    for s in standings:
+        for reason in s.reasons:
+            out(f"failed: {s.cell.name}: {reason}")
+    return 0

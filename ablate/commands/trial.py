@@ -1,0 +1,31 @@
+"""The trial that a command means, wherever in the store it is."""
+
+import argparse
+
+from ablate.commands.common import machine
+from trials.errors import UserError
+
+
+def owner(given: argparse.Namespace) -> str:
+    """Name of the study whose trial's id starts as given.
+
+    Raises:
+        UserError: none or several studies of the store have such a trial.
+    """
+    from pathlib import Path
+
+    from ablate import journal, store
+
+    if given.study is not None:
+        return str(given.study)
+    root = Path(machine(given).store)
+    owners = [
+        folder.name
+        for folder in store.studies(root)
+        if any(t.startswith(given.trial) for t in journal.fold(journal.stream(folder.journal)).trials)
+    ]
+    if len(owners) == 1:
+        return owners[0]
+    if not owners:
+        raise UserError(f"no study in {root} has a trial whose id starts with '{given.trial}'")
+    raise UserError(f"studies {', '.join(owners)} have such a trial; say which with --study")

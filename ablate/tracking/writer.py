@@ -1,0 +1,164 @@
+"""A thread that keeps MLflow up to date while the driver goes on; MLflow never holds it up."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ablate import journal
+from ablate.tracking.client import StoreError
+from ablate.tracking.facts import CellInfo, StudyInfo
+from ablate.tracking.tracker import Tracker
+from trials.errors import UserError
+
+Describe = Callable[[journal.State], tuple[Sequence[CellInfo], StudyInfo]]
+
+_LONGEST_PAUSE = 60.0
+_LAST_PAUSE = 0.5
+
+
+class Writer:
+    """Sends a driver's journal to MLflow in the background.
+
+    The driver holds `lock` whenever it changes the state; the writer holds it only while it
+    copies the trials that changed since it last did, and never while it talks to MLflow.
+
+    Attributes:
+        lock: guards the state.
+        problems: what went wrong, each once, for the driver to show.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Tracker],
+        state: journal.State,
+        describe: Describe,
+        *,
+        lock: threading.Lock | None = None,
+        interval: float = 1.0,
+    ) -> None:
+        """Nothing is opened before `start`.
+
+        Args:
+            connect: opens the store; called in the thread, again where it failed.
+            state: the journal's, as the driver changes it.
+            describe: what is to be known of cells and study at a state; called in the thread,
+                with a copy of the state.
+            lock: one that the driver has already.
+            interval: seconds between two synchronisations, at least.
+        """
+        self.lock = threading.Lock() if lock is None else lock
+        self.problems: list[str] = []
+        self._connect = connect
+        self._state = state
+        self._describe = describe
+        self._interval = interval
+        self._mirror = journal.State()
+        self._tracker: Tracker | None = None
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._deadline = float("inf")
+        self._interrupted = False
+        self._is_done = False
+        self._thread = threading.Thread(target=self._run, name="ablate-tracking", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first synchronisation follows at once."""
+        self._wake.set()
+        self._thread.start()
+
+    def notify(self) -> None:
+        """The state has changed."""
+        self._wake.set()
+
+    def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
+        """Send the last state and end the runs.
+
+        Args:
+            timeout: seconds to wait for the store.
+            interrupted: the study did not come to its end.
+
+        Returns:
+            Whether MLflow has everything. If not, `problems` says why, and the next driver or
+            `Tracker.sync` sends the rest.
+        """
+        self._interrupted = interrupted
+        self._deadline = time.monotonic() + timeout
+        self._closing.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return self._is_done
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            failures = 0 if self._attempt() else failures + 1
+            pause = self._interval * 2**failures if failures else self._interval
+            self._closing.wait(min(pause, _LONGEST_PAUSE))
+            if failures:
+                self._wake.set()
+        while not (self._attempt() and self._finish()):
+            if time.monotonic() + _LAST_PAUSE > self._deadline:
+                return
+            time.sleep(_LAST_PAUSE)
+        self._is_done = True
+
+    def _attempt(self) -> bool:
+        return self._guarded(self._sync)
+
+    def _finish(self) -> bool:
+        return self._guarded(self._end)
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Whether it worked; tracking that fails must not end a study, so nothing is raised."""
+        try:
+            work()
+        except (StoreError, UserError) as error:
+            self._note(str(error))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop a study either
+            self._note(f"tracking failed: {type(error).__name__}: {error}")
+        else:
+            return True
+        return False
+
+    def _sync(self) -> None:
+        if self._tracker is None:
+            self._tracker = self._connect()
+        self._copy()
+        cells, study = self._describe(self._mirror)
+        self._tracker.sync(self._mirror, cells, study)
+
+    def _end(self) -> None:
+        assert self._tracker is not None
+        self._tracker.close(interrupted=self._interrupted)
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _copy(self) -> None:
+        """Bring the mirror up to the state, copying only the trials that changed."""
+        mirror = self._mirror.trials
+        with self.lock:
+            state = self._state
+            for identity, trial in state.trials.items():
+                copied = mirror.get(identity)
+                if copied is None or _moved(trial, copied):
+                    mirror[identity] = replace(trial, reports=dict(trial.reports))
+            self._mirror.asks = {cell: list(asks) for cell, asks in state.asks.items()}
+            self._mirror.chosen = {cell: dict(ranks) for cell, ranks in state.chosen.items()}
+            self._mirror.revisions = list(state.revisions)
+            self._mirror.ended = state.ended
+            self._mirror.last_seq = state.last_seq
+
+
+def _moved(trial: journal.Trial, copied: journal.Trial) -> bool:
+    return (
+        trial.status != copied.status
+        or len(trial.reports) != len(copied.reports)
+        or trial.finished_at != copied.finished_at
+        or trial.attempts != copied.attempts
+    )
