@@ -83,7 +83,11 @@ def _claim(planned: PlannedClaim) -> Claim:
 
 
 def write_answers(
-    resolved: Resolved, tracking: str | None, folder: StudyFolder, state: State
+    resolved: Resolved,
+    tracking: str | None,
+    folder: StudyFolder,
+    state: State,
+    to: Path | None = None,
 ) -> Path:
     """Write frame, findings and page of a study as it stands.
 
@@ -92,6 +96,7 @@ def write_answers(
         tracking: where MLflow is, without secrets; None when nothing is tracked.
         folder: the study's folder.
         state: the journal's state.
+        to: where findings and page go; the study's own report folder when None.
 
     Returns:
         The page.
@@ -102,7 +107,7 @@ def write_answers(
     table.write(data, folder.frame)
     looks = count_look(folder, data)
     document = findings(resolved, state, data, looks)
-    return write(data, document, about(resolved, state, tracking), folder.report)
+    return write(data, document, about(resolved, state, tracking), to or folder.report)
 
 
 def count_look(folder: StudyFolder, data: pd.DataFrame) -> int:

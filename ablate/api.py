@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablate import answers, journal, profile, resolve, results, runner, store
@@ -122,8 +123,11 @@ class Ablation:
         looks = answers.count_look(self.folder, data)
         return answers.findings(self.resolved, self.state, data, looks)
 
-    def report(self) -> Path:
+    def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.
+
+        Args:
+            to: folder to write; the study's own when None.
 
         Raises:
             UserError: the study has not been run in this store.
@@ -134,7 +138,7 @@ class Ablation:
                 f"study '{self.study.name}' has no results in {self.profile.store}; run it first"
             )
         return answers.write_answers(
-            self.resolved, runner.shown_uri(self.profile), self.folder, state
+            self.resolved, runner.shown_uri(self.profile), self.folder, state, to
         )
 
     def export(self, trial: str, to: Path, *, merged: bool = False) -> Path:
@@ -198,6 +202,55 @@ class Ablation:
         finally:
             training.close()
         return known.result, made
+
+
+def report_table(
+    path: Path,
+    to: Path,
+    *,
+    baselines: Sequence[Mapping[str, Any]],
+    level: float = 0.95,
+    margin: float | None = None,
+) -> Path:
+    """Findings and page of any table; see `ablate.frame` for its columns.
+
+    Args:
+        path: a CSV or Parquet file.
+        to: folder to write.
+        baselines: patterns of the arms to compare with; the table's first arm when empty.
+        level: confidence of intervals.
+        margin: largest difference that does not matter.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: mistakes in the table, or a baseline that matches no arm.
+    """
+    from ablate import frame as table
+    from ablate.report.render import write
+    from ablate.stats.comparison import against_baselines
+    from ablate.stats.findings import analyse
+
+    if not 0.5 < level < 1:
+        raise UserError(f"--level must be between 0.5 and 1, but got {level}")
+    data = table.read(path)
+    chosen = list(baselines) or [{"arm": str(data["arm"].iloc[0])}]
+    comparisons = against_baselines(data, chosen, margin=margin)
+    document = analyse(
+        data,
+        comparisons=comparisons,
+        claims=(),
+        level=level,
+        margin=margin,
+        rng=np.random.default_rng(answers.SEED_OF_RESAMPLING),
+    ).to_json()
+    context = {
+        "study": path.stem,
+        "version": answers.package_version(),
+        "caveats": [f"Read from {path.name}; what ran is known only as far as its columns say."],
+    }
+    return write(data, document, context, to)
 
 
 def _lists(flags: Mapping[str, Any]) -> dict[str, Any]:

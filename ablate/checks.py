@@ -58,6 +58,10 @@ class Context:
         """Whether a field may belong to an arm that could not be read."""
         return any(name in entry for entry in self.broken)
 
+    def exists(self, name: str) -> bool:
+        """Whether any registered method has a field of that name, used in the study or not."""
+        return any(name in self.methods.fields(method) for method in self.methods.classes)
+
     def options(self, name: str) -> tuple[str, ...] | None:
         """The values that `method`, `task` and `backbone` may have; None for any other name."""
         if name == "method":
@@ -89,9 +93,12 @@ def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
         _present, _targets, _length, _overrides, _baselines, _match, _exclude, _space,
-        _constraints, _claims, _top, _same_trials,
+        _constraints, _claims, _top,
     )  # fmt: skip
-    return [mistake for check in checks for mistake in check(context)]
+    found = [mistake for check in checks for mistake in check(context)]
+    if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
+        found += _same_trials(context)
+    return found
 
 
 def _present(context: Context) -> Iterator[Mistake]:
@@ -119,7 +126,7 @@ def _when(context: Context, path: Path, pattern: Mapping[str, Any]) -> Iterator[
     """Names of a condition; one that no arm meets is allowed, so that a template may hold it."""
     known = {*context.fields, *recipe.RECIPE_NAMES, *BASIC_NAMES, "targets"}
     for name, wanted in pattern.items():
-        if name not in known and not context.hidden(name):
+        if name not in known and not context.hidden(name) and not context.exists(name):
             yield Mistake((*path, name), f"no arm has a field '{name}'{nearest(name, known)}")
         for value in wanted if isinstance(wanted, list | tuple) else (wanted,):
             wrong = context.wrong_value(name, value)
@@ -210,7 +217,7 @@ def _expression(context: Context, path: Path, text: str) -> Iterator[Mistake]:
         return
     known = {*context.fields, *recipe.RECIPE_NAMES, *BASIC_NAMES, "targets"}
     for name in sorted(expression.names - known):
-        if not context.hidden(name):
+        if not context.hidden(name) and not context.exists(name):
             hint = nearest(name, known)
             yield Mistake(path, f"no arm has a field '{name}'{hint} (texts need quotes)")
             return
@@ -320,7 +327,8 @@ def _same_trials(context: Context) -> Iterator[Mistake]:
         tuned: set[str] = set()
         for task, backbone in places:
             found = set(space.space_of(entries, arm, task, backbone, context.methods))
-            values = {**precedence.recipe_values(keys, arm, task, backbone), **arm.fields}
+            whole = recipe.build(precedence.recipe_values(keys, arm, task, backbone))
+            values = {**recipe.flat_recipe(whole), **arm.fields}
             contents.append({k: "tuned" if k in found else v for k, v in values.items()})
             tuned |= found & set(arm.typed)
         other = first.setdefault(canonical_json([arm.method, arm.targets, contents]), arm)

@@ -199,10 +199,8 @@ def _checked(source: Source) -> Study:
     if reading.keys is None:
         raise UserError(*(source.problem(mistake) for mistake in reading.mistakes))
     study, found = _assemble(source, reading.keys)
-    mistakes = [
-        *reading.mistakes,
-        *(Mistake(reading.original(m.path), m.message) for m in found),
-    ]
+    placed = [Mistake(reading.original(mistake.path), mistake.message) for mistake in found]
+    mistakes = [*reading.mistakes, *(m for m in placed if not reading.explains(m.path))]
     if mistakes:
         problems = dict.fromkeys(source.problem(mistake) for mistake in mistakes)
         raise UserError(*sorted(problems, key=lambda p: (p.file or "", p.line or 0)))

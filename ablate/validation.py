@@ -53,10 +53,17 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong, and at which key path of the study; a file and line come later."""
+    """What is wrong, and at which key path of the study; a file and line come later.
+
+    Attributes:
+        path: the key path.
+        message: one sentence.
+        superfluous: whether the key is merely one too many, so that nothing follows from it.
+    """
 
     path: Path
     message: str
+    superfluous: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,14 @@ class Reading:
     keys: StudyKeys | None
     mistakes: tuple[Mistake, ...]
     kept: Mapping[Path, tuple[int, ...]]
+
+    def explains(self, path: Path) -> bool:
+        """Whether a mistake at a path may only follow from a known one, at, in or around it."""
+        return any(
+            path[: len(known.path)] == known.path
+            or (known.path[: len(path)] == path and not known.superfluous)
+            for known in self.mistakes
+        )
 
     def original(self, path: Path) -> Path:
         """A path within `keys` as a path of the file."""
@@ -94,10 +109,11 @@ def read_keys(raw: Any) -> Reading:
             found = [(_place(item, kept), item) for item in error.errors(include_url=False)]
         else:
             return Reading(keys, tuple(mistakes), kept)
+        reading = Reading(None, tuple(mistakes), {})
         mistakes += [
-            Mistake(path, sentence(item))
+            Mistake(path, sentence(item), superfluous=item["type"] == "extra_forbidden")
             for path, item in found
-            if not any(path[: len(old)] == old for old in dropped)
+            if not reading.explains(path)
         ]
         needed = frozenset(
             path for path, item in found if item["type"] == "missing" and path in _PLACEHOLDERS

@@ -20,11 +20,11 @@ _LAST_PAUSE = 0.5
 class Writer:
     """Sends a driver's journal to MLflow in the background.
 
-    The driver holds `lock` whenever it changes the state; the writer holds it only while it
-    copies the trials that changed since it last did, and never while it talks to MLflow.
+    The driver changes the state as it likes and says so with `notify`; it waits for nothing. The
+    writer copies the trials that changed since it last looked, passes over one that it caught
+    half changed (the notice of that change is still to come), and sends from its copies.
 
     Attributes:
-        lock: guards the state.
         problems: what went wrong, each once, for the driver to show.
     """
 
@@ -34,7 +34,6 @@ class Writer:
         state: journal.State,
         describe: Describe,
         *,
-        lock: threading.Lock | None = None,
         interval: float = 1.0,
     ) -> None:
         """Nothing is opened before `start`.
@@ -44,10 +43,8 @@ class Writer:
             state: the journal's, as the driver changes it.
             describe: what is to be known of cells and study at a state; called in the thread,
                 with a copy of the state.
-            lock: one that the driver has already.
             interval: seconds between two synchronisations, at least.
         """
-        self.lock = threading.Lock() if lock is None else lock
         self.problems: list[str] = []
         self._connect = connect
         self._state = state
@@ -68,7 +65,7 @@ class Writer:
         self._thread.start()
 
     def notify(self) -> None:
-        """The state has changed."""
+        """The state has changed; to be called after each change."""
         self._wake.set()
 
     def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
@@ -140,25 +137,29 @@ class Writer:
             self.problems.append(problem)
 
     def _copy(self) -> None:
-        """Bring the mirror up to the state, copying only the trials that changed."""
-        mirror = self._mirror.trials
-        with self.lock:
-            state = self._state
-            for identity, trial in state.trials.items():
-                copied = mirror.get(identity)
-                if copied is None or _moved(trial, copied):
-                    mirror[identity] = replace(trial, reports=dict(trial.reports))
-            self._mirror.asks = {cell: list(asks) for cell, asks in state.asks.items()}
-            self._mirror.chosen = {cell: dict(ranks) for cell, ranks in state.chosen.items()}
-            self._mirror.revisions = list(state.revisions)
-            self._mirror.ended = state.ended
-            self._mirror.last_seq = state.last_seq
+        """Bring the mirror up to the state, copying only the trials that changed.
+
+        The driver may change the state meanwhile: containers are copied in one step each.
+        """
+        state, mirror = self._state, self._mirror
+        for trial in list(state.trials.values()):
+            before = mirror.trials.get(trial.id)
+            if before is None or _version(trial) != _version(before):
+                copied = replace(trial, reports=dict(trial.reports))
+                if _is_whole(copied):
+                    mirror.trials[trial.id] = copied
+        mirror.asks = {cell: list(asks) for cell, asks in list(state.asks.items())}
+        mirror.chosen = {cell: dict(ranks) for cell, ranks in list(state.chosen.items())}
+        mirror.revisions = list(state.revisions)
+        mirror.ended, mirror.last_seq = state.ended, state.last_seq
 
 
-def _moved(trial: journal.Trial, copied: journal.Trial) -> bool:
-    return (
-        trial.status != copied.status
-        or len(trial.reports) != len(copied.reports)
-        or trial.finished_at != copied.finished_at
-        or trial.attempts != copied.attempts
-    )
+def _version(trial: journal.Trial) -> tuple[object, ...]:
+    return trial.status, trial.attempts, len(trial.reports), trial.finished_at, trial.started_at
+
+
+def _is_whole(trial: journal.Trial) -> bool:
+    """Whether a copy holds a state that the trial was in, not half of a change."""
+    if trial.status == "running" and trial.started_at is None:
+        return False
+    return trial.final == (trial.finished_at is not None) == (trial.result_json is not None)

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import json
 import os
@@ -144,8 +145,8 @@ ONE_MISTAKE = [
      "9: arms[2]: is the same as arms[0]: lora rank=8"),
     ("method: lora_mini, rank: 8", "method: lora",
      "9: arms[2]: is the same as arms[0]: lora is lora rank=8"),
-    ("method: lora_mini, rank: 8", "method: lora_mini, label: lora r=8",
-     "9: arms[2].label: 'lora r=8' is the label of arms[0] too"),
+    ("method: lora_mini, rank: 8", "method: lora_mini, label: X}\n  - {method: tlora, label: X",
+     "10: arms[3].label: 'X' is the label of arms[2] too"),
     ("method: lora_mini, rank: 8", "method: lora, rank: 8, learning_rate: 1e-4",
      "9: arms[2]: lora rank=8 learning_rate=0.0001 runs the same trials as lora rank=8 of "
      "arms[0]: learning_rate is tuned"),
@@ -238,14 +239,14 @@ ONE_MISTAKE = [
     ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "learnign_rate: {choices: [1]}",
      "17: tune.space.learnign_rate: no arm has a field 'learnign_rate'; did you mean "
      "'learning_rate'?"),
-    ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "rank: {low: 1.5, high: 8}",
-     "17: tune.space.rank: low must be a whole number, but got 1.5"),
+    ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "b: {low: 1.5, high: 8}",
+     "17: tune.space.b: low must be a whole number, but got 1.5"),
     ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "batch_size: {low: 8, high: 16.5}",
      "17: tune.space.batch_size: high must be a whole number, but got 16.5"),
     ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "alpha: {low: -1, high: 16}",
      "17: tune.space.alpha: low must be at least 0.0, but got -1"),
-    ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "structure: {low: 1, high: 2}",
-     "17: tune.space.structure: 'structure' of method 'mtlora' is no number; give choices"),
+    ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "initial: {low: 1, high: 2}",
+     "17: tune.space.initial: 'initial' of method 'lora_mini' is no number; give choices"),
     ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "initial: {choices: [kaiming, safe]}",
      "17: tune.space.initial: choices must be one of safe, paper, but got 'kaiming'"),
     ("learning_rate: {low: 1e-4, high: 1e-2, log: true}", "steps: {low: 10, high: 20}",
@@ -256,8 +257,8 @@ ONE_MISTAKE = [
     ("log: true}", "log: true, when: {structure: shmi}}",
      "17: tune.space.learning_rate.when.structure: must be one of shim, icfm, ctcm, dtsm, but "
      "got 'shmi'; did you mean 'shim'?"),
-    ('"rank <= a"', '"rank <= b0"', "18: tune.constraints[0]: no arm has a field 'b0' (texts need "
-     "quotes)"),
+    ('"rank <= a"', '"rank <= b0"', "18: tune.constraints[0]: no arm has a field 'b0'; did you "
+     "mean 'b'? (texts need quotes)"),
     ('"rank <= a"', "\"rank <= 'a'\"", "18: tune.constraints[0]: \"rank <= 'a'\": 4 and 'a' cannot "
      "be compared so"),
     ("{name: tpe}", "{name: tpo}", "19: tune.sampler.name: must be one of tpe, random, grid, qmc, "
@@ -757,9 +758,5 @@ def test_whatever_is_wrong_is_the_users_mistake(changes: list[tuple[tuple[Any, .
             place[path[-1]] = new
         except (KeyError, IndexError, TypeError):
             continue
-    try:
-        study = Study.from_dict(keys)
-    except UserError as error:
-        assert all(problem.message for problem in error.problems)
-    else:
-        assert len(study.digest) == 64
+    with contextlib.suppress(UserError):
+        assert len(Study.from_dict(keys).digest) == 64

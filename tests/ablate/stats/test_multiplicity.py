@@ -10,7 +10,7 @@ FAMILY = st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(family=FAMILY)
 def test_against_statsmodels(ours: object, theirs: str, family: list[float | None]) -> None:
     filled = [1.0 if p is None else p for p in family]
