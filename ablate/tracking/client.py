@@ -13,7 +13,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from ablate.tracking.uris import redact
 from trials.errors import UserError
-from trials.spec import canonical_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -180,13 +179,6 @@ class Client:
     def end(self, run: str, status: str, end: int) -> None:
         """End a run."""
         self._mlflow.set_terminated(run, status, end)
-
-    @_request
-    def dataset(self, run: str, name: str, digest: str) -> None:
-        """Say which data a run read."""
-        entities = self._entities
-        data = entities.Dataset(name, digest[:36], "ablate", canonical_json({"task": name}))
-        self._mlflow.log_inputs(run, [entities.DatasetInput(data)])
 
     @_request
     def file(self, run: str, path: Path, folder: str | None) -> None:
