@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, results, runner, store
+from ablate import answers, journal, profile, resolve, runner, store
+from ablate import results as rows
 from ablate.journal import State
 from ablate.plan import Plan
 from ablate.profile import Profile
@@ -111,11 +112,11 @@ class Ablation:
 
     def results(self) -> pd.DataFrame:
         """The frame: one row per trial, split and metric."""
-        return results.frame(self.resolved.plan, self.state, self.resolved.facts)
+        return rows.frame(self.resolved.plan, self.state, self.resolved.facts)
 
-    def standings(self) -> list[results.Standing]:
+    def standings(self) -> list[rows.Standing]:
         """Where each cell stands."""
-        return results.standings(self.resolved.plan, self.state, self.resolved.facts)
+        return rows.standings(self.resolved.plan, self.state, self.resolved.facts)
 
     def findings(self) -> dict[str, Any]:
         """The content of `findings.json`, on the results so far."""
@@ -160,7 +161,7 @@ class Ablation:
         result = known.result
         if result is None or result.status != "finished":
             raise UserError(f"trial {known.id[:12]} is {known.status}; only finished ones export")
-        assignment = resolve.assignment(self.resolved, self.folder, "cpu", known.spec)
+        assignment = resolve.assignment(self.resolved, self.folder, "cpu", 1, known.spec)
         for code in assignment.code:
             code.load()
         task, backbone = load_parts(assignment)
@@ -194,7 +195,8 @@ class Ablation:
         if known.result is None:
             raise UserError(f"trial {known.id[:12]} has not ended")
         device = "cuda" if self.profile.device == "cuda" else "cpu"
-        assignment = resolve.assignment(self.resolved, self.folder, device, known.spec)
+        threads = self.profile.threads
+        assignment = resolve.assignment(self.resolved, self.folder, device, threads, known.spec)
         training = Run(dataclasses.replace(assignment, folder=str(folder / known.id)))
         try:
             while not isinstance(made := guarded(training), TrialResult):

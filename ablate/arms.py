@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ablate import recipe
@@ -16,18 +18,21 @@ from trials.spec import Json
 from trials.targets import canonical_targets
 
 
-class Methods:
-    """The registered methods and their fields, read once for a whole study."""
+@cache
+def _fields(name: str, cls: type) -> Mapping[str, Field]:
+    """By class, since a local file that was mended registers another under the same name."""
+    return catalogue.method_fields(name)
 
-    def __init__(self, classes: Mapping[str, type]) -> None:
-        self.classes = classes
-        self._fields: dict[str, Mapping[str, Field]] = {}
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods that a study may use."""
+
+    classes: Mapping[str, type]
 
     def fields(self, method: str) -> Mapping[str, Field]:
         """The hyperparameters of a method."""
-        if method not in self._fields:
-            self._fields[method] = catalogue.method_fields(method)
-        return self._fields[method]
+        return _fields(method, self.classes[method])
 
     def invalid(self, method: str, values: Mapping[str, Json]) -> str | None:
         """What is wrong with a combination of values that are each allowed."""

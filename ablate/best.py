@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablate.expressions import Expression
 from ablate.frame import NUISANCE_PREFIX, factors, nuisances, plain
-from ablate.stats.cells import Cell, Cells, collect
+from ablate.stats.cells import Cell, collect
 from ablate.stats.level import Level, level_of
 from trials.errors import Problem, UserError, nearest
 
@@ -91,7 +92,8 @@ def _entries(frame: pd.DataFrame, level: float) -> Iterator[_Entry]:
 
 def _row(study: str, cell: Cell, searched: Mapping[str, Any] | None, level: float) -> Row:
     values = cell.best_values if cell.scores or cell.failed else searched or {}
-    summary = level_of(list(cell.scores.values()), level=level, num_failed=len(cell.failed))
+    scores = np.asarray(list(cell.scores.values()), dtype=np.float64)
+    summary = level_of(scores, level=level, num_failed=len(cell.failed))
     return {
         "study": study,
         "task": cell.task,

@@ -120,6 +120,11 @@ def _length(context: Context) -> Iterator[Mistake]:
 def _overrides(context: Context) -> Iterator[Mistake]:
     for index, override in enumerate(context.keys.overrides):
         yield from _when(context, ("overrides", index, "when"), override.when)
+        given = recipe.flat(override.train)
+        if {"epochs", "steps"} & set(given) and not (given.get("epochs") or given.get("steps")):
+            yield Mistake(
+                ("overrides", index, "train"), "needs epochs or steps where it names them"
+            )
 
 
 def _when(context: Context, path: Path, pattern: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -7,19 +7,17 @@ seed (statistics.md, section 4).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ablate.arm import Arm
 from ablate.arms import Methods
+from ablate.cell import Cell
 from ablate.patterns import matches, plain, words
 from ablate.schema import ClaimKeys, Pattern
 from ablate.study import Study
 from ablate.validation import Mistake
 from trials.errors import Problem, UserError
 from trials.spec import Json
-
-if TYPE_CHECKING:
-    from ablate.plan import Cell
 
 Kind = Literal["mean", "variance", "equivalence"]
 
@@ -127,7 +125,7 @@ class _Sides:
 
 
 def compile_claims(
-    study: Study, cells: Sequence["Cell"]
+    study: Study, cells: Sequence[Cell]
 ) -> tuple[tuple[PlannedComparison, ...], tuple[PlannedClaim, ...]]:
     """Every test of a study: those of its claims, then every arm beside each baseline.
 

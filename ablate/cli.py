@@ -15,8 +15,14 @@ _STUDY = "a study file, the name of a study in the store, or of a packaged one"
 
 def _study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", help=_STUDY)
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
-                        help="change a key of the study, such as confirm.seeds=3 (repeatable)")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="change a key of the study, such as confirm.seeds=3 (repeatable)",
+    )
     _machine(parser)
 
 
@@ -25,10 +31,18 @@ def _machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--profile", help="table of ~/.config/ablate/profiles.toml")
     group.add_argument("--store", help="folder that holds studies (default: ablate-store)")
     group.add_argument("--tracking-uri", help="MLflow (default: a SQLite file in the store)")
-    group.add_argument("--data", action="append", metavar="ROOT",
-                       help="folder that holds tasks by name (repeatable)")  # fmt: skip
-    group.add_argument("--models", action="append", metavar="ROOT",
-                       help="folder that holds backbones by name (repeatable)")  # fmt: skip
+    group.add_argument(
+        "--data",
+        action="append",
+        metavar="ROOT",
+        help="folder that holds tasks by name (repeatable)",
+    )
+    group.add_argument(
+        "--models",
+        action="append",
+        metavar="ROOT",
+        help="folder that holds backbones by name (repeatable)",
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +56,14 @@ def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=float, help="GPUs of the local Ray")
     parser.add_argument("--cpus-per-trial", type=float, help="default: 1")
     parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
-    parser.add_argument("--spool", action="store_true",
-                        help="start although the tracking server does not answer")  # fmt: skip
-    parser.add_argument("--in-process", action="store_true",
-                        help="train one trial after another in this process, without Ray")  # fmt: skip
+    parser.add_argument(
+        "--spool", action="store_true", help="start although the tracking server does not answer"
+    )
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="train one trial after another in this process, without Ray",
+    )
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +109,13 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--from", dest="table", metavar="FILE", help="a CSV or Parquet table")
-    parser.add_argument("--baseline", action="append", default=[], metavar="KEY=VALUE[,...]",
-                        help="pattern of the arms to compare with (with --from; repeatable)")  # fmt: skip
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE[,...]",
+        help="pattern of the arms to compare with (with --from; repeatable)",
+    )
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
@@ -104,8 +127,14 @@ def _count(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", required=True, help="name, folder or hub id")
     parser.add_argument("--method", required=True)
     parser.add_argument("--targets", required=True, help="names or a preset, separated by commas")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
-                        help="a field of the method (repeatable)")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="a field of the method (repeatable)",
+    )
     parser.add_argument("--labels", type=int, default=2, help="outputs of the head (default: 2)")
     _json(parser)
     _machine(parser)

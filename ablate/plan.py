@@ -11,10 +11,11 @@ from functools import cached_property
 from ablate import recipe
 from ablate import space as spaces
 from ablate.arm import Arm
+from ablate.cell import Cell
 from ablate.claims import PlannedClaim, PlannedComparison, compile_claims
 from ablate.expressions import Expression
 from ablate.patterns import plain
-from ablate.precedence import cell_values, recipe_values
+from ablate.precedence import recipe_values
 from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
@@ -25,38 +26,6 @@ __all__ = ["Cell", "Plan", "PlannedClaim", "PlannedComparison", "plan"]
 
 Resolved = tuple[str | None, Splits | None]
 """Digest of a task's data, and the splits that `split: auto` means for it."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Arm × task × backbone.
-
-    Attributes:
-        key: digest of everything that determines the results of the cell's search, and of nothing
-            else: neither the label, nor the budget, nor what else the study holds.
-        task: the task's name.
-        backbone: the backbone's name.
-        arm: what is compared.
-        template: the trial before nuisance values, at seed 0 of the confirm stage.
-        space: nuisance -> distribution; empty where nothing is tuned.
-    """
-
-    key: str
-    task: str
-    backbone: str
-    arm: Arm
-    template: TrialSpec
-    space: Space
-
-    @property
-    def name(self) -> str:
-        """How messages and logs call it."""
-        return f"{self.arm.id} on {self.task}, {self.backbone}"
-
-    @property
-    def values(self) -> dict[str, Json]:
-        """Everything that an expression may read of it, by name, before nuisance values."""
-        return cell_values(self.arm, self.task, self.backbone, self.template.recipe)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ class Profile:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
 
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial."""
+        return max(1, int(self.cpus_per_trial or 1))
+
     @classmethod
     def read(
         cls,

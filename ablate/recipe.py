@@ -76,6 +76,8 @@ def canonical(name: str, value: Json) -> Json:
 
 def wrong_value(name: str, value: Any) -> str | None:
     """What is wrong with a value of a recipe field, or None."""
+    if value is None and name in ("epochs", "steps"):
+        return "must not be null"
     section, _, key = name.partition(".")
     try:
         Train.model_validate({section: {key: value} if key else value})

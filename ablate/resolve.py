@@ -133,6 +133,7 @@ def assignment(resolved: Resolved, folder: StudyFolder, device: str, spec: Trial
         folder=str(folder.trial(spec.id)),
         code=study.code,
         device=device,
+        threads=threads,
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import journal, resolve, results, revision, store
+from ablate import journal, keeping, resolve, results, revision, store
 from ablate.journal import Journal, State
 from ablate.profile import Profile
 from ablate.resolve import Resolved
@@ -93,14 +93,18 @@ def _conduct(
     record: Journal,
     watch: Watch,
 ) -> Outcome:
-    from ablate.answers import tracked, write_answers
+    from ablate.answers import write_answers
+    from ablate.tracked import tracked
 
     plan, state = resolved.plan, record.state
     device = profile.device if not options.in_process else _own_device(profile)
-    assign = partial(resolve.assignment, resolved, folder, device)
-    with tracked(resolved, profile, options.tracking, folder, state) as notify:
+    assign = partial(resolve.assignment, resolved, folder, device, profile.threads)
+    uri = tracking_uri(profile) if options.tracking else None
+    with tracked(resolved, uri, folder, state) as notify:
 
-        def on_event() -> None:
+        def on_event(ended: str | None) -> None:
+            if ended is not None:
+                keeping.forget_checkpoint(folder, state.trials[ended])
             notify()
             watch(resolved, state)
 
@@ -109,7 +113,9 @@ def _conduct(
         outcome = _outcome(conductor)
         record.append(journal.ended(outcome))
         watch(resolved, state)
-        write_answers(resolved, profile, folder, state)
+        write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
+        notify()
+    keeping.tidy(plan, state, folder, resolved.facts)
     return outcome
 
 

@@ -175,7 +175,7 @@ SAMPLERS = _table(
     Factory("sampler", "qmc", "QMCSampler", needs=("scipy",)),
     Factory("sampler", "gp", "GPSampler", needs=("scipy", "torch")),
     Factory("sampler", "cmaes", "CmaEsSampler", needs=("cmaes",)),
-    Factory("sampler", "nsga2", "NSGAIISampler"),
+    Factory("sampler", "nsgaii", "NSGAIISampler"),
 )
 """Samplers by name, with Optuna's own defaults (TPE draws its first 10 asks at random)."""
 

@@ -186,7 +186,12 @@ class Study:
     def to_json(self) -> dict[str, Json]:
         """Every key with its default filled in, as plain JSON; equal studies give equal values."""
         value = self.keys.model_dump(mode="json")
-        return {**value, "split": "auto" if self.keys.split is None else value["split"]}
+        value["split"] = "auto" if self.keys.split is None else value["split"]
+        # What an override leaves out has no default: it stays what it was.
+        value["overrides"] = [
+            override.model_dump(mode="json", exclude_unset=True) for override in self.overrides
+        ]
+        return value
 
     @property
     def digest(self) -> str:

@@ -50,6 +50,7 @@ class Assignment:
         code: local source files, by content.
         folder: where the trial's checkpoint and results go.
         device: `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads; more than one may round differently.
     """
 
     spec: TrialSpec
@@ -59,6 +60,7 @@ class Assignment:
     folder: str
     code: tuple[LocalCode, ...] = ()
     device: str = "cpu"
+    threads: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -67,12 +69,14 @@ class Assignment:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`."""
-        places = {k: tuple(v) if isinstance(v, list) else v for k, v in value["places"].items()}
+        places = value["places"]
         return cls(
             **{
                 **value,
                 "spec": TrialSpec.from_json(value["spec"]),
-                "places": Places(**places),
+                "places": Places(
+                    data=tuple(places["data"]), models=tuple(places["models"]), base=places["base"]
+                ),
                 "code": tuple(LocalCode(**c) for c in value["code"]),
             }
         )

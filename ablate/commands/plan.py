@@ -2,7 +2,6 @@
 
 import argparse
 import json
-
 from typing import TYPE_CHECKING
 
 from ablate.commands.common import load, out, out_json, table

@@ -40,4 +40,3 @@ def summarise(study: "Ablation") -> None:
     out(f"report   {study.folder.report / 'report.html'}")
     out(f"results  {study.folder.frame}")
     out(f"MLflow   mlflow ui --backend-store-uri {shown_uri(study.profile)}")
-

@@ -22,7 +22,9 @@ def owner(given: argparse.Namespace) -> str:
     owners = [
         folder.name
         for folder in store.studies(root)
-        if any(t.startswith(given.trial) for t in journal.fold(journal.stream(folder.journal)).trials)
+        if any(
+            t.startswith(given.trial) for t in journal.fold(journal.stream(folder.journal)).trials
+        )
     ]
     if len(owners) == 1:
         return owners[0]

@@ -54,7 +54,7 @@ class Conductor:
         record: Journal,
         assign: Callable[[TrialSpec, Cell], Assignment],
         facts: Mapping[str, TaskFacts],
-        on_event: Callable[[], None] = lambda: None,
+        on_event: Callable[[str | None], None] = lambda ended: None,
     ) -> None:
         """Take up a study where its journal ends.
 
@@ -63,7 +63,7 @@ class Conductor:
             record: its journal.
             assign: adds places, code and folder to a spec.
             facts: primary metric and direction of every task.
-            on_event: called after each change, for whoever shows or tracks progress.
+            on_event: called after each change, with the trial that ended by it or None.
         """
         self.plan = plan
         self.journal = record
@@ -87,7 +87,7 @@ class Conductor:
                     continue
                 self.journal.append(journal.started(trial.id, trial.attempts + 1))
                 self.running.add(trial.id)
-                self._on_event()
+                self._on_event(None)
                 return self._assign(trial.spec, run.cell)
         return None
 
@@ -107,7 +107,7 @@ class Conductor:
             return False
         if progress.step not in trial.reports:
             self.journal.append(journal.reported(trial_id, progress))
-            self._on_event()
+            self._on_event(None)
         run = self.cells[trial.cell]
         if trial.ask is None or run.tuner is None:
             return True
@@ -131,7 +131,7 @@ class Conductor:
         run = self.cells.get(trial.cell)
         if run is not None:
             self._settle(run, (trial.id,))
-        self._on_event()
+        self._on_event(trial.id)
 
     def _tuner(self, cell: Cell) -> Tuner | None:
         tune = self.plan.study.tune
@@ -312,4 +312,3 @@ class Conductor:
 
     def _has_more(self, run: CellRun) -> bool:
         return bool(run.waiting) or (run.tuner is not None and run.tuner.ready())
-

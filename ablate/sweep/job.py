@@ -4,7 +4,6 @@ With a pack of one the job's process is itself the engine: imports, backbone and
 stay in the process, and `reset_config` only hands it another trial.
 """
 
-import os
 from typing import Any
 
 import ray
@@ -67,12 +66,11 @@ class Job(tune.Trainable):
 
 
 def _on_device(assignment: Assignment) -> Assignment:
-    """Put the trial on the device that Ray gave this job, with its share of threads."""
+    """Put the trial on the device that Ray gave this job."""
     import dataclasses
 
     import torch
 
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     wanted = assignment.device
     has_gpu = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
     if wanted == "auto":

@@ -25,5 +25,5 @@ class MyMethod(Method):
         }}
 
     def update(self, p):
-        """The factors of S sites: left (S, outputs, R), core (S, R, R) or None, right (S, R, inputs)."""
+        """Of S sites: left (S, outputs, R), core (S, R, R) or None, right (S, R, inputs)."""
         return Update(left=p["b"], core=None, right=p["a"], scale=self.scale)

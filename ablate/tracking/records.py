@@ -14,7 +14,7 @@ from ablate.frame import NUISANCE_PREFIX, plain
 from ablate.journal import Trial
 from ablate.tracking.client import MAX_METRICS, Point
 from ablate.tracking.facts import CellInfo, StudyInfo
-from trials.spec import FAILED, Json, canonical_json
+from trials.spec import FAILED, Json
 
 MAX_PARAM = 6000
 MAX_TAG = 5000
@@ -163,8 +163,8 @@ def nuisance(spec: Mapping[str, Json], name: str) -> Json:
 
 
 def row_tags(content: Mapping[str, Json]) -> dict[str, str]:
-    """A row as tags, cut into parts that fit."""
-    text = canonical_json(content)
+    """A row as tags, cut into parts that fit; the order of factors is kept."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
     parts = [text[i : i + MAX_TAG] for i in range(0, len(text), MAX_TAG)]
     tags = {f"{_ROW}.{i}": part for i, part in enumerate(parts)}
     return {f"{_ROW}.parts": str(len(parts)), **tags}

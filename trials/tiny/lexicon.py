@@ -208,6 +208,22 @@ _CONFUSED = (
 )  # fmt: skip
 
 
+def alternatives() -> dict[str, tuple[str, ...]]:
+    """The words that fit where a word stands and mean something else, its antonyms included."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table in (FREQUENCIES, MANNERS, PREPOSITIONS, ADJECTIVES, NOUNS, VERBS):
+        for word in table.values():
+            others = [
+                other for other in table.values()
+                if (other.subjects, other.objects, other.recipients, other.gender)
+                == (word.subjects, word.objects, word.recipients, word.gender)
+                and other.lemma not in {word.lemma, *word.synonyms}
+            ]  # fmt: skip
+            for place, form in enumerate(word.forms):
+                found[form] = tuple(other.forms[place] for other in others)
+    return {form: others for form, others in found.items() if others}
+
+
 def vocabulary() -> tuple[str, ...]:
     """Every word form of the language, sorted."""
     tables = (

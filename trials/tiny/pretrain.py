@@ -24,13 +24,15 @@ from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
 from trials.tiny import FOLDER
 from trials.tiny.language import sample_sentence, words
-from trials.tiny.lexicon import confusions, vocabulary
-from trials.tiny.rewrites import CONTRASTS, change, retell
+from trials.tiny.lexicon import alternatives, confusions, vocabulary
+from trials.tiny.rewrites import retell
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, _, CLS, SEP, MASK = range(len(SPECIAL))
 VOCABULARY = vocabulary()
-CONFUSIONS = confusions()
+CONFUSIONS, ALTERNATIVES = confusions(), alternatives()
+ANYTHING = {word: tuple(other for other in VOCABULARY if other != word) for word in VOCABULARY}
+IGNORED = -100
 MAX_WORDS, MAX_WORDS_OF_PAIR = 16, 12
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -63,8 +65,8 @@ class Example:
 
     Attributes:
         ids, segments: what the encoder reads.
-        replaced: 1 where a word of a single sentence was disturbed.
-        sound: 1 if a sentence was left undisturbed, or if B of a pair retells A; else 0.
+        replaced: 1 where a word was replaced or moved.
+        sound: 1 if a sentence is undisturbed, or if B of a pair retells A; else 0 or IGNORED.
     """
 
     ids: tuple[int, ...]
@@ -130,40 +132,49 @@ def build_model(*, seed: int) -> BertForPreTraining:
 
 
 def sample_single(rng: Random, ids: dict[str, int]) -> Example:
-    """A sentence; half of them are disturbed in one place or two."""
+    """A sentence; half of them are disturbed.
+
+    The pooler learns of exchanged neighbours and of a few of the words that were replaced; the
+    others are for the detector alone, so that a fine-tuned encoder has something left to learn.
+    """
     tokens = words(sample_sentence(rng, max_words=MAX_WORDS))
-    replaced = [0] * len(tokens)
-    sound = rng.randrange(2)
-    for _ in range(0 if sound else rng.choice((1, 1, 2))):
-        _disturb(rng, tokens, replaced)
-    row = [CLS, *(ids[word] for word in tokens), SEP]
-    return Example(tuple(row), (0,) * len(row), (0, *replaced, 0), sound)
-
-
-def _disturb(rng: Random, tokens: list[str], replaced: list[int]) -> None:
-    """Exchange two neighbours, or put another word in the place of one."""
-    i, draw = rng.randrange(len(tokens) - 2), rng.random()
-    if draw < 0.35:
+    marks, sound = [0] * len(tokens), rng.randrange(2)
+    if not sound and rng.random() < 0.3:
+        i = rng.randrange(len(tokens) - 2)
         tokens[i : i + 2] = reversed(tokens[i : i + 2])
-        replaced[i : i + 2] = 1, 1
-        return
-    confused = [k for k, word in enumerate(tokens) if word in CONFUSIONS] if draw < 0.75 else []
-    place = rng.choice(confused) if confused else i
-    tokens[place] = rng.choice(CONFUSIONS[tokens[place]] if confused else VOCABULARY)
-    replaced[place] = 1
+        marks[i : i + 2] = 1, 1
+    elif not sound:
+        for _ in range(rng.choice((1, 1, 2))):
+            _replace(rng, tokens, marks, CONFUSIONS if rng.random() < 0.8 else ANYTHING)
+        sound = 0 if rng.random() < 0.25 else IGNORED
+    row = [CLS, *(ids[word] for word in tokens), SEP]
+    return Example(tuple(row), (0,) * len(row), (0, *marks, 0), sound)
 
 
 def sample_pair(rng: Random, ids: dict[str, int]) -> Example:
-    """A sentence and a retelling: of it, of it with one change, or of another sentence."""
-    first = sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR)
-    sound, other = rng.randrange(2), None
-    if not sound and rng.random() < 0.7:
-        other = change(rng, first, CONTRASTS[rng.choice(("noun", "noun", "negation"))])
-    source = first if sound else other or sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR)
-    a = [CLS, *(ids[word] for word in words(first)), SEP]
-    b = [*(ids[word] for word in words(retell(rng, source))), SEP]
-    row = (*a, *b)
-    return Example(row, (0,) * len(a) + (1,) * len(b), (0,) * len(row), sound)
+    """A sentence and a retelling: of it, of it with words replaced, or of another sentence."""
+    first, draw = sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR), rng.random()
+    source = first if draw < 0.85 else sample_sentence(rng, max_words=MAX_WORDS_OF_PAIR)
+    a, b = words(first), words(retell(rng, source))
+    marks, sound = [0] * len(b), int(draw < 0.4)
+    if 0.4 <= draw < 0.85:
+        for _ in range(rng.choice((1, 1, 2))):
+            _replace(rng, b, marks, ALTERNATIVES)
+        sound = 0 if rng.random() < 0.4 else IGNORED
+    row = [CLS, *(ids[word] for word in a), SEP, *(ids[word] for word in b), SEP]
+    segments = [0] * (len(a) + 2) + [1] * (len(b) + 1)
+    return Example(tuple(row), tuple(segments), (*[0] * (len(a) + 2), *marks, 0), sound)
+
+
+def _replace(
+    rng: Random, tokens: list[str], marks: list[int], options: dict[str, tuple[str, ...]]
+) -> None:
+    """Put another word in the place of one that has options, if any has."""
+    places = [i for i, word in enumerate(tokens) if word in options and not marks[i]]
+    if places:
+        place = rng.choice(places)
+        tokens[place] = rng.choice(options[tokens[place]])
+        marks[place] = 1
 
 
 def batches(
@@ -254,8 +265,8 @@ def train(model: BertForPreTraining, recipe: Recipe) -> None:
     )
     model.train(False)  # without dropout: new masks each time leave nothing to regularise
     for step in range(recipe.steps):
-        found = losses(model, next(streams[step % 2]), None if step % 2 else detector)
-        loss = found["words"] + found["sound"] + recipe.detection * found.get("replaced", 0.0)
+        found = losses(model, next(streams[step % 2]), detector)
+        loss = found["words"] + found["sound"] + recipe.detection * found["replaced"]
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

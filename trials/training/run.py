@@ -49,6 +49,7 @@ class Run:
         Raises:
             UserError: data or backbone are missing, or not those that the spec names.
         """
+        torch.set_num_threads(assignment.threads)
         self.assignment = assignment
         self.spec = assignment.spec
         self.folder = Path(assignment.folder)

@@ -1,0 +1,138 @@
+"""What MLflow is told of a study while it runs."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ablate import keeping, results
+from ablate.frame import plain
+from ablate.journal import State
+from ablate.plan import Cell
+from ablate.resolve import Resolved
+from ablate.stats.level import level_of
+from ablate.store import StudyFolder
+from ablate.tracking import CellInfo, StudyInfo, Tracker, Writer
+from trials.spec import FAILED
+
+CLOSING_SECONDS = 120.0
+
+
+@contextmanager
+def tracked(
+    resolved: Resolved, uri: str | None, folder: StudyFolder, state: State
+) -> Iterator[Callable[[], None]]:
+    """Keep MLflow up to date in the background for the time of a run.
+
+    Args:
+        resolved: the study's plan and facts.
+        uri: tracking store; None for none.
+        folder: the study's folder.
+        state: the journal's, as the driver changes it.
+
+    Yields:
+        To be called after each change of the state.
+    """
+    if uri is None:
+        yield lambda: None
+        return
+    writer = Writer(
+        partial(Tracker, uri, resolved.plan.study.name, artifacts=None),
+        state,
+        partial(describe, resolved, folder),
+    )
+    writer.start()
+    interrupted = True
+    try:
+        yield writer.notify
+        interrupted = state.ended == "stopped" or state.ended is None
+    finally:
+        complete = writer.close(CLOSING_SECONDS, interrupted=interrupted)
+        if not complete:
+            reason = "; ".join(writer.problems) or "it is slow"
+            sys.stderr.write(
+                f"MLflow does not have everything yet ({reason}); the journal does, and the next "
+                "run of this study sends the rest\n"
+            )
+
+
+def describe(
+    resolved: Resolved, folder: StudyFolder, state: State
+) -> tuple[Sequence[CellInfo], StudyInfo]:
+    """What MLflow is to know of cells and study at a state."""
+    plan = resolved.plan
+    study = StudyInfo(
+        name=plan.study.name,
+        question=plan.study.question,
+        revision=len(state.revisions),
+        config=plan.study.to_json(),
+        folder=folder.path,
+        keep_files=partial(_files, resolved, folder, state),
+        stale=frozenset(trial.id for trial in results.stale_trials(plan, state)),
+    )
+    return [_cell(resolved, state, cell) for cell in plan.cells], study
+
+
+def _cell(resolved: Resolved, state: State, cell: Cell) -> CellInfo:
+    facts = resolved.facts[cell.task]
+    return CellInfo(
+        key=cell.key,
+        task=cell.task,
+        backbone=cell.backbone,
+        arm=cell.arm.id,
+        label=cell.arm.label,
+        method=cell.arm.method,
+        factors={k: plain(v) for k, v in cell.arm.typed.items() if k != "method"},
+        nuisances=tuple(cell.space),
+        primary=facts.primary,
+        direction=facts.direction,
+        search_split=cell.template.splits.search,
+        report_split=cell.template.splits.report,
+        summary=_summary(resolved, state, cell),
+        directions=facts.directions,
+        grid=facts.grid,
+    )
+
+
+def _summary(resolved: Resolved, state: State, cell: Cell) -> Mapping[str, float | None]:
+    """Level of the confirmed seeds on the report split; nothing where there are none."""
+    plan, facts = resolved.plan, resolved.facts[cell.task]
+    top = results.chosen_values(plan, state, cell)[:1]
+    trials = [
+        state.trials[spec.id]
+        for values in top
+        for spec in plan.specs(cell, values, "confirm")
+        if spec.id in state.trials
+    ]
+    done = [t.result_json for t in trials if t.status == "finished" and t.result_json]
+    failed = sum(trial.status in FAILED for trial in trials)
+    if not done:
+        return {"num_failed": float(failed)} if failed else {}
+    split = cell.template.splits.report
+    scores = np.array([result["scores"][split][facts.primary] for result in done])
+    level = level_of(scores, level=plan.study.level, num_failed=failed)
+    return {
+        "mean": level.mean, "sd": level.sd, "ci_low": level.ci_low, "ci_high": level.ci_high,
+        "n": float(len(done)), "num_failed": float(failed),
+    }  # fmt: skip
+
+
+def _files(resolved: Resolved, folder: StudyFolder, state: State, trial: str) -> list[Path]:
+    """Files that go to MLflow with a trial that has ended.
+
+    With `keep: best` an adapter goes along if it was the best of its cell when it ended.
+    """
+    known = state.trials[trial]
+    files: Mapping[str, str] = (known.result_json or {}).get("files", {})
+    keep = resolved.plan.study.keep
+    wanted = set(files) - {keeping.ADAPTER}
+    cells = {cell.key: cell for cell in resolved.plan.cells}
+    if keeping.ADAPTER in files and known.cell in cells:
+        best = keeping.best_trial(resolved.plan, state, cells[known.cell], resolved.facts)
+        if keep == "all" or (keep == "best" and best == trial):
+            wanted.add(keeping.ADAPTER)
+    paths = [folder.trial(trial) / files[name] for name in sorted(wanted)]
+    return [path for path in paths if path.is_file()]
