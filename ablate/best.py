@@ -58,10 +58,10 @@ def best(
         level: confidence of the intervals, in (0, 1).
 
     Returns:
-        Columns study, task, metric, split, backbone, label, method, factors, tuned values
-        (`tune.…`), then those of `_LAST`. `within_noise`: the mean lies within one standard error
-        of the task's best mean, that of the best (Breiman et al. 1984, section 3.4.3); missing
-        where that error is unknown.
+        Study, task, metric, split, backbone, label, method, factors, tuned values (`tune.…`),
+        mean, sd, ci_low, ci_high, n, num_failed, trainable_parameters, chosen_by, within_noise.
+        The last says whether the mean lies within one standard error of the task's best mean,
+        that of the best (Breiman et al. 1984, section 3.4.3); missing where that is unknown.
 
     Raises:
         UserError: an unknown column in `by` or `where`, or `where` cannot be read.
@@ -72,12 +72,13 @@ def best(
     columns = [*_FIRST, *factors(frame), *nuisances(frame), *_LAST]
     if by is not None and by not in columns:
         raise UserError(Problem(f"no column called '{by}'{nearest(by, columns)}", key="by"))
-    entries = [entry for entry in _entries(frame, level) if _kept(entry, where, columns)]
-    rows = []
-    for task in dict.fromkeys(entry.row["task"] for entry in entries):
-        group = [entry for entry in entries if entry.row["task"] == task]
+    tasks: dict[str, list[_Entry]] = {}
+    for entry in _entries(frame, level):
+        if _kept(entry, where, columns):
+            tasks.setdefault(entry.row["task"], []).append(entry)
+    for group in tasks.values():
         _mark_noise(group)
-        rows += [entry.row for entry in _ranked(group, by)[:top]]
+    rows = [entry.row for group in tasks.values() for entry in _ranked(group, by)[:top]]
     return _table(rows, columns)
 
 

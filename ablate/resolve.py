@@ -120,7 +120,9 @@ def task_facts(definition: Definition) -> TaskFacts:
     )
 
 
-def assignment(resolved: Resolved, folder: StudyFolder, device: str, spec: TrialSpec) -> Assignment:
+def assignment(
+    resolved: Resolved, folder: StudyFolder, device: str, threads: int, spec: TrialSpec
+) -> Assignment:
     """Add places, code and folder to a spec."""
     study = resolved.plan.study
     task = next(t for t in study.tasks if t.name == spec.task)

@@ -127,9 +127,12 @@ def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
 
         twin.run(conductor, limit=options.limit)
         return
-    from ablate.sweep import cluster, tune_bridge
+    from ablate.sweep import cluster
 
     with cluster.connected(profile) as scratch:
+        # Imports ray, which reads its settings then.
+        from ablate.sweep import tune_bridge
+
         tune_bridge.run(conductor, resources=cluster.resources(profile), folder=scratch)
 
 

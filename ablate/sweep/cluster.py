@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ def connected(profile: Profile) -> Iterator[str]:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if profile.address is None:
+        _make_token()
     import ray
 
     scratch = tempfile.mkdtemp(prefix="ablate-")
@@ -74,15 +77,22 @@ def _initialise(ray: Any, profile: Profile, scratch: str) -> None:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
             raise UserError(f"the Ray cluster at {profile.address}: {reason}") from None
         return
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(
         num_cpus=None if profile.cpus is None else int(profile.cpus),
         num_gpus=None if profile.gpus is None else int(profile.gpus),
         _temp_dir=str(Path(scratch) / "ray"),
         **options,
     )
+
+
+def _make_token() -> None:
+    """Let a local Ray require a token that only this run knows, and that no file holds.
+
+    Ray reads the mode when it is imported, so that it cannot be changed afterwards.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def resources(profile: Profile) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ With a pack of one the job's process is itself the engine: imports, backbone and
 stay in the process, and `reset_config` only hands it another trial.
 """
 
+import json
 from typing import Any
 
 import ray
@@ -11,6 +12,9 @@ from ray import tune
 
 from trials.places import Assignment
 from trials.spec import TrialResult
+
+PROGRESS = "ablate_progress"
+RESULT = "ablate_result"
 
 
 class Job(tune.Trainable):
@@ -25,8 +29,8 @@ class Job(tune.Trainable):
         """Train to the next evaluation.
 
         Returns:
-            `report`: a progress or a result as JSON; `so_far`: the result that the trial would
-            have if it were stopped here.
+            Under `PROGRESS` a report and under `RESULT` a result, the one that the trial would
+            have if it were stopped here; both as JSON text, which Tune does not take apart.
         """
         from trials.training.run import Run, crashed, guarded
 
@@ -35,13 +39,13 @@ class Job(tune.Trainable):
                 self._run = Run(_on_device(self._assignment))
             except Exception as error:  # noqa: BLE001 - a trial that cannot start is recorded
                 result = crashed(error, self._assignment)
-                return {"result": result.to_json(), "done": True}
+                return {RESULT: json.dumps(result.to_json()), "done": True}
         made = guarded(self._run)
         if isinstance(made, TrialResult):
             self._close()
-            return {"result": _placed(made.to_json()), "done": True}
+            return {RESULT: json.dumps(_placed(made.to_json())), "done": True}
         so_far = _placed(self._run.result("pruned", f"stopped at step {made.step}").to_json())
-        return {"progress": made.to_json(), "result": so_far, "done": False}
+        return {PROGRESS: json.dumps(made.to_json()), RESULT: json.dumps(so_far), "done": False}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial in the same process."""

@@ -5,6 +5,7 @@ stopped trial's last report reaches the scheduler only, so both must share the c
 own experiment files are written to a temporary folder and never read: the journal is the truth.
 """
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ablate.sweep.conductor import Conductor
-from ablate.sweep.job import Job
+from ablate.sweep.job import PROGRESS, RESULT, Job
 from trials.spec import Progress, TrialResult
 
 INFRASTRUCTURE_RETRIES = 2
@@ -33,6 +34,10 @@ class Desk(Searcher):
         self.stopping = False
         self.trial_of: dict[str, str] = {}
         self._places = (0.0, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of a running study goes into the files that Tune writes."""
+        return {}
 
     def suggest(self, trial_id: str) -> Any:
         """The next assignment, None while there is none, or the end."""
@@ -75,19 +80,22 @@ class Steward(FIFOScheduler):
         super().__init__()
         self.desk = desk
 
+    def __getstate__(self) -> dict[str, Any]:
+        """As for the searcher."""
+        return {}
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Go on, or stop what the pruner stops."""
         identity = self.desk.trial_of[trial.trial_id]
-        progress = read_progress(result["progress"])
-        if self.desk.conductor.report(identity, progress):
-            return str(TrialScheduler.CONTINUE)
-        self.desk.conductor.finish(identity, TrialResult.from_json(result["result"]))
+        if not result["done"]:
+            progress = read_progress(json.loads(result[PROGRESS]))
+            if self.desk.conductor.report(identity, progress):
+                return str(TrialScheduler.CONTINUE)
+        self.desk.conductor.finish(identity, TrialResult.from_json(json.loads(result[RESULT])))
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """The trial came to its end."""
-        identity = self.desk.trial_of[trial.trial_id]
-        self.desk.conductor.finish(identity, TrialResult.from_json(result["result"]))
+        """The trial came to its end, which `on_trial_result` has taken in."""
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The process died more often than it is started again."""

@@ -6,6 +6,7 @@ Every call of `Client` is one request to the store, so that a test can fail each
 import functools
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,9 @@ class Client:
     def __init__(self, uri: str) -> None:
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
+        # What mlflow does with other libraries is no business of whoever runs a study.
+        for module in ("mlflow", "sqlalchemy", "alembic"):
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=module)
         # The schema's 60 migrations are logged one by one otherwise.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         try:

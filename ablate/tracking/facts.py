@@ -55,6 +55,8 @@ class StudyInfo:
         folder: the study's folder in the store; a trial's files are in `trials/<id>` of it.
         keep_files: trial id -> files and folders to send with it, asked when the trial ends.
         stale: trials that the study does not ask for any more; no table shows them.
+        moved: trial id -> key of its cell now, for trials that were first planned for a cell of
+            another key. A trial without a cell is stale.
     """
 
     name: str
@@ -64,3 +66,4 @@ class StudyInfo:
     folder: Path
     keep_files: Callable[[str], list[Path]] = _nothing
     stale: frozenset[str] = frozenset()
+    moved: Mapping[str, str] = field(default_factory=dict)

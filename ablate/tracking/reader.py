@@ -6,7 +6,7 @@ import pandas as pd
 
 from ablate import frame
 from ablate.tracking import records
-from ablate.tracking.client import Client, Experiment
+from ablate.tracking.client import Client, Experiment, StoreError
 from ablate.tracking.uris import redact, sqlite_file
 from trials.errors import UserError, nearest
 
@@ -25,15 +25,21 @@ def runs(uri: str, experiment: str | Sequence[str] | None = None) -> pd.DataFram
         A checked table (see `ablate.frame`).
 
     Raises:
-        UserError: there is no such store or study, or it has no trials yet.
-        StoreError: the store does not answer.
+        UserError: there is no such store or study, it has no trials yet, or the store does not
+            answer.
     """
+    try:
+        return _read(uri, [experiment] if isinstance(experiment, str) else experiment)
+    except StoreError as error:
+        raise UserError(f"tracking store {redact(uri)} cannot be read: {error}") from None
+
+
+def _read(uri: str, names: Sequence[str] | None) -> pd.DataFrame:
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         # Connecting would make an empty store.
         raise UserError(f"no tracking store at {redact(uri)}: nothing was tracked there yet")
     client = Client(uri)
-    names = [experiment] if isinstance(experiment, str) else experiment
     chosen = _chosen(client, names, redact(uri))
     found = client.runs(chosen, f"tags.`{records.KIND}` = 'trial'") if chosen else ()
     rows = [

@@ -73,7 +73,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
 
     Args:
         trial: as the journal knows it.
-        cell: its cell; None when the study has that cell no more, so that no table shows it.
+        cell: its cell; None where the study does not ask for the trial any more.
         study: the study as a whole.
     """
     spec, result = trial.spec_json, trial.result_json or {}
@@ -83,7 +83,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
     tags = {
         KIND: "trial",
         TRIAL: trial.id,
-        CELL: trial.cell,
+        CELL: trial.cell if cell is None else cell.key,
         STUDY: study.name,
         "ablate.stage": spec["stage"],
         "ablate.status": trial.status,
@@ -91,7 +91,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
         "ablate.attempts": str(trial.attempts),
         "ablate.data_digest": spec.get("data_digest") or "",
         "ablate.backbone_digest": spec.get("backbone_digest") or "",
-        "ablate.stale": str(cell is None or trial.id in study.stale).lower(),
+        "ablate.stale": str(cell is None).lower(),
         **_environment_tags(result),
         **({} if cell is None else row_tags(row(trial, cell, study))),
     }

@@ -47,7 +47,7 @@ class Job:
 
     Attributes:
         signature: changes whenever the trial has something to send.
-        cell: None when the study has the trial's cell no more.
+        cell: None where the study does not ask for the trial any more.
     """
 
     trial: Trial

@@ -136,8 +136,8 @@ class Tracker:
         for key in self._cells.keys() - by_key.keys():
             yield partial(self._retire_cell, key)
         for trial in state.trials.values():
-            info, description = by_key.get(trial.cell, (None, ""))
-            signature = _signature(trial, description, trial.id in study.stale)
+            info, description = by_key.get(_cell_key(trial, study), (None, ""))
+            signature = _signature(trial, description)
             sent = self._trials.get(trial.id)
             if sent is None and trial.status == "waiting":
                 continue
@@ -221,9 +221,13 @@ class Tracker:
         sent.tags, sent.found = digest(tags), None
 
 
-def _signature(trial: journal.Trial, description: str, is_stale: bool) -> tuple[object, ...]:
-    reports = len(trial.reports)
-    return trial.status, trial.attempts, reports, trial.finished_at, description, is_stale
+def _cell_key(trial: journal.Trial, study: StudyInfo) -> str:
+    """The cell that a trial belongs to now; empty for none."""
+    return "" if trial.id in study.stale else study.moved.get(trial.id, trial.cell)
+
+
+def _signature(trial: journal.Trial, description: str) -> tuple[object, ...]:
+    return trial.status, trial.attempts, len(trial.reports), trial.finished_at, description
 
 
 def _cell_tags(cell: CellInfo, study: StudyInfo) -> dict[str, str]:

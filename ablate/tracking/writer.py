@@ -25,7 +25,7 @@ class Writer:
     half changed (the notice of that change is still to come), and sends from its copies.
 
     Attributes:
-        problems: what went wrong, each once, for the driver to show.
+        problems: what went wrong, one note an outage, for the driver to show.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Writer:
         self._deadline = float("inf")
         self._interrupted = False
         self._is_done = False
+        self._is_away = False
         self._thread = threading.Thread(target=self._run, name="ablate-tracking", daemon=True)
 
     def start(self) -> None:
@@ -114,10 +115,14 @@ class Writer:
         try:
             work()
         except (StoreError, UserError) as error:
-            self._note(str(error))
+            # One note an outage: every request words it in its own way.
+            if not self._is_away:
+                self._note(str(error))
+            self._is_away = True
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop a study either
             self._note(f"tracking failed: {type(error).__name__}: {error}")
         else:
+            self._is_away = False
             return True
         return False
 

@@ -45,13 +45,12 @@ class Recipe:
 
     Attributes:
         examples: texts of each of the two shapes, seen again in each epoch with other masks.
-        batch: single sentences a step; a step of pairs takes half as many.
         detection: the weight of the loss of replaced words.
     """
 
-    steps: int = 7500
+    steps: int = 6500
     examples: int = 60_000
-    batch: int = 96
+    batch: int = 64
     learning_rate: float = 1.5e-3
     warmup: float = 0.05
     mask_rate: float = 0.15
@@ -108,7 +107,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=64,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
@@ -119,7 +118,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 def build_model(*, seed: int) -> BertForPreTraining:
     """The encoder with both pretraining heads, freshly drawn from the seed."""
     config = BertConfig(
-        vocab_size=len(token_ids()), hidden_size=128, num_hidden_layers=3, num_attention_heads=4,
+        vocab_size=len(token_ids()), hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
         intermediate_size=256, max_position_embeddings=64, pad_token_id=PAD, dtype="float32",
         initializer_range=0.05,
     )  # fmt: skip
@@ -158,12 +157,28 @@ def sample_pair(rng: Random, ids: dict[str, int]) -> Example:
     a, b = words(first), words(retell(rng, source))
     marks, sound = [0] * len(b), int(draw < 0.4)
     if 0.4 <= draw < 0.85:
-        for _ in range(rng.choice((1, 1, 2))):
+        if rng.random() > 0.3 or not _exchange(rng, b, marks):
             _replace(rng, b, marks, ALTERNATIVES)
         sound = 0 if rng.random() < 0.4 else IGNORED
     row = [CLS, *(ids[word] for word in a), SEP, *(ids[word] for word in b), SEP]
     segments = [0] * (len(a) + 2) + [1] * (len(b) + 1)
     return Example(tuple(row), tuple(segments), (*[0] * (len(a) + 2), *marks, 0), sound)
+
+
+def _exchange(rng: Random, tokens: list[str], marks: list[int]) -> bool:
+    """Let two words that fit in each other's place change places, if there are two."""
+    couples = [
+        (i, j)
+        for i, word in enumerate(tokens)
+        for j in range(i)
+        if tokens[j] in ALTERNATIVES.get(word, ())
+    ]
+    if not couples:
+        return False
+    i, j = rng.choice(couples)
+    tokens[i], tokens[j] = tokens[j], tokens[i]
+    marks[i] = marks[j] = 1
+    return True
 
 
 def _replace(
@@ -220,18 +235,19 @@ def losses(
     model: BertForPreTraining, batch: Batch, detector: Linear | None = None
 ) -> dict[str, Tensor]:
     """The mean loss of each objective; without a detector none for replaced words."""
-    hidden_BLH, pooled_BH = model.bert(
+    output = model.bert(
         input_ids=batch.ids,
         token_type_ids=batch.segments,
         attention_mask=batch.attention,
-        return_dict=False,
+        output_hidden_states=True,
     )
-    masked_MH = hidden_BLH.flatten(0, 1)[batch.positions]
+    masked_MH = output.last_hidden_state.flatten(0, 1)[batch.positions]
     word_loss = cross_entropy(model.cls.predictions(masked_MH), batch.targets)
-    sound_loss = cross_entropy(model.cls.seq_relationship(pooled_BH), batch.sound)
+    sound_loss = cross_entropy(model.cls.seq_relationship(output.pooler_output), batch.sound)
     found = {"words": word_loss, "sound": sound_loss}
     if detector is not None:
-        logits_BL = detector(hidden_BLH).squeeze(2)
+        # One layer early, so that the last can still carry what was found to [CLS].
+        logits_BL = detector(output.hidden_states[-2]).squeeze(2)
         weight_BL = batch.attention / batch.attention.sum()
         found["replaced"] = binary_cross_entropy_with_logits(
             logits_BL, batch.replaced.float(), weight_BL, reduction="sum"
@@ -246,9 +262,9 @@ def train(model: BertForPreTraining, recipe: Recipe) -> None:
     streams = [
         batches(
             [sample(rng, ids) for _ in range(recipe.examples)],
-            size=size, rate=recipe.mask_rate, generator=generator,
+            size=recipe.batch, rate=recipe.mask_rate, generator=generator,
         )
-        for sample, size in ((sample_single, recipe.batch), (sample_pair, recipe.batch // 2))
+        for sample in (sample_single, sample_pair)
     ]  # fmt: skip
     detector = Linear(model.config.hidden_size, 1)  # thrown away at the end, as in ELECTRA
     torch.nn.init.zeros_(detector.weight)
@@ -268,7 +284,7 @@ def train(model: BertForPreTraining, recipe: Recipe) -> None:
         found = losses(model, next(streams[step % 2]), detector)
         loss = found["words"] + found["sound"] + recipe.detection * found["replaced"]
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from stories import CELL, Story, crashed, done, eventful, spec, track, trial_runs
+from tracked_stories import CELL, Story, crashed, done, eventful, spec, track, trial_runs
 
 from ablate import frame, journal, results
 from ablate.best import best
@@ -149,3 +149,21 @@ def test_best_of_the_table_from_mlflow(client: Client, tmp_path: Path) -> None:
     found = best(runs(client.uri, "equal"))
     assert list(found["n"]) == [2, 2, 2]
     assert list(found["num_failed"]) == [1, 1, 1]
+
+
+def test_a_trial_moves_with_its_cell(client: Client, story: Story) -> None:
+    """A cell whose search changed has another key; its confirmed trials stay what they were."""
+    story.plan(spec(1))
+    story.begin(spec(1))
+    story.finish(spec(1))
+    story.sync(track(client, story))
+    story.cells = [replace(CELL, key="c2", label="moved")]
+    story.info = replace(story.info, moved={spec(1).id: "c2"})
+    story.sync(track(client, story))
+    assert set(runs(client.uri, story.info.name)["label"]) == {"moved"}
+    assert trial_runs(client, story)[spec(1).id].tags["ablate.cell"] == "c2"
+
+
+def test_a_store_that_does_not_answer_is_the_users_to_mend() -> None:
+    with pytest.raises(UserError, match=r"tracking store http://\*\*\*@127.0.0.1:9 cannot be read"):
+        runs("http://me:word@127.0.0.1:9")

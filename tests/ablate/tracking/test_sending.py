@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from stories import (
+from tracked_stories import (
     CELL,
     Story,
     all_runs,
@@ -159,7 +159,7 @@ def test_of_two_runs_of_a_trial_the_older_stays(client: Client, story: Story) ->
     first = trial_runs(client, story)[item.id]
     found = client.experiment(story.info.name)
     assert found is not None
-    client.create(found.id, "twin", first.start + 1, first.tags | {"mlflow.runName": "twin"})
+    client.create(found.id, "twin", first.start + 1, {**first.tags, "mlflow.runName": "twin"})
     story.sync(track(client, story))
     assert trial_runs(client, story)[item.id].id == first.id
 

@@ -9,7 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stories import all_runs, counted, eventful, history, long_story, spec, track, trial_runs
+import pytest
+from tracked_stories import (
+    all_runs,
+    counted,
+    eventful,
+    history,
+    long_story,
+    spec,
+    track,
+    trial_runs,
+)
 
 from ablate import frame
 from ablate.tracking import StoreError
@@ -30,7 +40,7 @@ def snapshot(client: Client, name: str) -> dict[str, Any]:
         assert identity not in result, "made twice"
         curves = {key: history(client, run, key) for key in run.metrics}
         if not is_trial:
-            curves = {key: [p[:2] for p in points] for key, points in curves.items()}
+            curves = {key: [(s, v, 0) for s, v, _ in points] for key, points in curves.items()}
         tags = {
             k: v for k, v in run.tags.items() if k not in ("mlflow.parentRunId", "ablate.study")
         }
@@ -48,6 +58,18 @@ def snapshot(client: Client, name: str) -> dict[str, Any]:
             "files": files,
         }
     return result
+
+
+def test_nothing_is_written_where_the_driver_stands(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    tracker = track(client, story := eventful("elsewhere", tmp_path))
+    story.sync(tracker)
+    tracker.close()
+    assert not list(elsewhere.iterdir())
 
 
 def test_what_a_finished_trial_leaves(client: Client, tmp_path: Path) -> None:
@@ -141,7 +163,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from ablate.tracking.client import Client
-from stories import long_story, track
+from tracked_stories import long_story, track
 story = long_story(Path(sys.argv[2]))
 tracker = track(Client(sys.argv[1]), story)
 print("go", flush=True)

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 
-from stories import CELL, Story, all_runs, history, spec, track, trial_runs
+from tracked_stories import CELL, Story, all_runs, history, spec, track, trial_runs
 
 from ablate.journal import State
 from ablate.tracking import StoreError, Writer
