@@ -87,15 +87,18 @@ class Steward(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Go on, or stop what the pruner stops."""
         identity = self.desk.trial_of[trial.trial_id]
-        if not result["done"]:
-            progress = read_progress(json.loads(result[PROGRESS]))
-            if self.desk.conductor.report(identity, progress):
-                return str(TrialScheduler.CONTINUE)
-        self.desk.conductor.finish(identity, TrialResult.from_json(json.loads(result[RESULT])))
+        if self.desk.conductor.report(identity, read_progress(json.loads(result[PROGRESS]))):
+            return str(TrialScheduler.CONTINUE)
+        self._finish(trial, result)
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """The trial came to its end, which `on_trial_result` has taken in."""
+        """The trial came to its end."""
+        self._finish(trial, result)
+
+    def _finish(self, trial: Any, result: Mapping[str, Any]) -> None:
+        made = TrialResult.from_json(json.loads(result[RESULT]))
+        self.desk.conductor.finish(self.desk.trial_of[trial.trial_id], made)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The process died more often than it is started again."""
@@ -153,6 +156,7 @@ def run(conductor: Conductor, *, resources: Mapping[str, float], folder: str) ->
             storage_path=folder,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=INFRASTRUCTURE_RETRIES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     tuner.fit()

@@ -20,11 +20,11 @@ SPLITS = {"train": 2400, "validation": 480, "test": 600}
 SEEDS = {"tiny_acceptability": 20260, "tiny_paraphrase": 20261}
 NOISE = 0.03  # the share of wrong labels, as annotators leave them
 FAULT_WEIGHTS = {
-    "agreement": 5, "relative": 4, "relativiser": 1, "determiner": 2, "pronoun": 3,
-    "selection": 2, "frame": 2, "tense": 2, "form": 2, "order": 1,
+    "agreement": 3, "relative": 5, "relativiser": 1, "determiner": 1, "pronoun": 2,
+    "selection": 1, "frame": 5, "tense": 5, "form": 1, "order": 1,
 }  # fmt: skip
 CONTRAST_WEIGHTS = {
-    "roles": 5, "gap": 3, "order": 1, "antonym": 4, "opposite_phrase": 3, "negation": 3, "noun": 3,
+    "roles": 3, "gap": 2, "order": 1, "antonym": 4, "opposite_phrase": 3, "negation": 5, "noun": 3,
 }  # fmt: skip
 
 Row = dict[str, str | int]

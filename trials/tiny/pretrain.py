@@ -1,8 +1,9 @@
 """Pretrain the embedded backbone: `python -m trials.tiny.pretrain` writes `backbone/`.
 
-A BERT encoder (Devlin et al. 2019, arXiv:1810.04805) learns two objectives on generated text:
-masked words, and whether the second of two sentences retells the first, which trains the pooler.
-Half of the batches are single sentences, half are pairs.
+A BERT encoder (Devlin et al. 2019, arXiv:1810.04805) learns three objectives on generated text:
+masked words; which words were replaced (Clark et al. 2020, arXiv:2003.10555), with a head that is
+thrown away; and, for the pooler, whether a sentence is undisturbed or, of a pair, whether the
+second sentence retells the first. Single sentences and pairs take turns.
 
 Shapes: B batch, L tokens, M masked positions of the batch.
 """
@@ -303,7 +304,7 @@ def main() -> None:
     """Pretrain with the recipe of the committed backbone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="sums depend on it")
     parser.add_argument("--out", type=Path, default=FOLDER / "backbone")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
