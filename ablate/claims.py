@@ -5,7 +5,7 @@ seed (statistics.md, section 4).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -154,10 +154,10 @@ def compile_claims(
         claims += made
     if problems:
         raise UserError(*problems)
-    taken = {(c.task, c.backbone, c.treatment, c.control) for c in comparisons if c.kind == "mean"}
+    taken = {(c.task, c.backbone, c.treatment, c.control, c.kind) for c in comparisons}
     comparisons += [
         c for c in _exploratory(study, sides)
-        if (c.task, c.backbone, c.treatment, c.control) not in taken
+        if (c.task, c.backbone, c.treatment, c.control, c.kind) not in taken
     ]  # fmt: skip
     return tuple(comparisons), tuple(claims)
 
@@ -271,13 +271,20 @@ def _lonely(
 def _exploratory(
     study: Study, sides: Mapping[tuple[str, str], _Sides]
 ) -> Iterator[PlannedComparison]:
-    """Every arm beside each baseline."""
+    """Every arm beside each baseline, its mean and its spread."""
     for (task, backbone), here in sides.items():
         for pattern in study.baselines:
             baseline = here.select(pattern)
             for arm in here.arms:
                 if baseline and not matches(pattern, arm.values()):
-                    yield _beside(arm, baseline, pattern, here, task, backbone)
+                    beside = _beside(arm, baseline, pattern, here, task, backbone)
+                    yield beside
+                    yield replace(
+                        beside,
+                        id=f"spread of {beside.id}",
+                        kind="variance",
+                        family="baselines: variance",
+                    )
 
 
 def _beside(

@@ -198,8 +198,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     asks = state.asks.get(cell.key, [])
     asked = [[state.trials[identity] for identity in ask.trials] for ask in asks]
     means = [
-        sum(t.result_json["scores"][cell.template.splits.search][facts.primary] for t in members)
-        / len(members)
+        sum(_search_score(t, cell, facts) for t in members) / len(members)
         for members in asked
         if members and all(t.status == "finished" and t.result_json for t in members)
     ]  # fmt: skip
@@ -215,3 +214,8 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         reasons=tuple(dict.fromkeys(reasons)),
         best=(max(means) if facts.direction == "higher" else min(means)) if means else None,
     )
+
+
+def _search_score(trial: Trial, cell: Cell, facts: TaskFacts) -> float:
+    assert trial.result_json is not None
+    return float(trial.result_json["scores"][cell.template.splits.search][facts.primary])

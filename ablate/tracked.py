@@ -107,13 +107,16 @@ def _summary(resolved: Resolved, state: State, cell: Cell) -> Mapping[str, float
         for spec in plan.specs(cell, values, "confirm")
         if spec.id in state.trials
     ]
-    done = [t.result_json for t in trials if t.status == "finished" and t.result_json]
+    split = cell.template.splits.report
+    done = [
+        t.result_json["scores"][split][facts.primary]
+        for t in trials
+        if t.status == "finished" and t.result_json
+    ]
     failed = sum(trial.status in FAILED for trial in trials)
     if not done:
         return {"num_failed": float(failed)} if failed else {}
-    split = cell.template.splits.report
-    scores = np.array([result["scores"][split][facts.primary] for result in done])
-    level = level_of(scores, level=plan.study.level, num_failed=failed)
+    level = level_of(np.array(done), level=plan.study.level, num_failed=failed)
     return {
         "mean": level.mean, "sd": level.sd, "ci_low": level.ci_low, "ci_high": level.ci_high,
         "n": float(len(done)), "num_failed": float(failed),

@@ -116,7 +116,7 @@ class Contract:
     def backbone(self, dtype: torch.dtype = torch.float32) -> Backbone:
         """The small backbone."""
         model = model_of(self.family).to(dtype)
-        return Backbone("small", "none", model, Padding(), FAMILIES[self.family])  # type: ignore[arg-type]
+        return Backbone("small", "none", model, Padding(), FAMILIES[self.family])
 
     def member(self, backbone: Backbone, **changes: Any) -> Member:
         """A member that has not trained yet."""

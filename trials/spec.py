@@ -238,7 +238,7 @@ class Progress:
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON types; a loss or score that is not finite becomes null."""
-        return _finite(asdict(self))
+        return dict(_finite(asdict(self)))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Self:
@@ -282,7 +282,7 @@ class TrialResult:
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON types; a score that is not finite becomes null."""
-        return _finite(asdict(self))
+        return dict(_finite(asdict(self)))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Self:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from typing import Any
 
 from ablate.commands.common import machine, out, out_json
 from ablate.commands.trial import owner
@@ -16,7 +17,7 @@ def run(given: argparse.Namespace) -> int:
     folder = store.find(Path(machine(given).store), owner(given))
     state = journal.fold(journal.stream(folder.journal))
     trial = state.trials[store.trial_by_prefix(state, given.trial)]
-    content = {
+    content: dict[str, Any] = {
         "trial": trial.id,
         "study": folder.name,
         "cell": trial.cell,

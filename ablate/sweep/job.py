@@ -17,7 +17,7 @@ PROGRESS = "ablate_progress"
 RESULT = "ablate_result"
 
 
-class Job(tune.Trainable):
+class Job(tune.Trainable):  # type: ignore[misc]
     """Trains the trial named in its configuration, one evaluation a step."""
 
     def setup(self, config: dict[str, Any]) -> None:

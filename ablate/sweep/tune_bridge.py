@@ -24,7 +24,7 @@ INFRASTRUCTURE_RETRIES = 2
 """How often a trial whose process died is started again; its own failures never are."""
 
 
-class Desk(Searcher):
+class Desk(Searcher):  # type: ignore[misc]
     """Gives Tune the conductor's assignments, as many as there are places."""
 
     def __init__(self, conductor: Conductor, resources: Mapping[str, float]) -> None:
@@ -73,7 +73,7 @@ class Desk(Searcher):
         """Nothing to restore."""
 
 
-class Steward(FIFOScheduler):
+class Steward(FIFOScheduler):  # type: ignore[misc]
     """Tells the conductor what Tune's trials report, and stops those that it prunes."""
 
     def __init__(self, desk: Desk) -> None:

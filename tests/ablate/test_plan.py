@@ -613,7 +613,10 @@ def test_all_claims_with_mistakes_come_at_once() -> None:
 
 def test_every_arm_meets_each_baseline() -> None:
     planned = claimed(baselines=[{"method": "lora"}, {"method": "tlora"}])
-    sides = [(c.treatment, c.control, c.pick_control) for c in planned.comparisons]
+    means = [c for c in planned.comparisons if c.kind == "mean"]
+    spreads = [c for c in planned.comparisons if c.kind == "variance"]
+    sides = [(c.treatment, c.control, c.pick_control) for c in means]
+    assert [(c.treatment, c.control, c.pick_control) for c in spreads] == sides
     loras = ("lora rank=4", "lora rank=8")
     structures = [f"mtlora structure={s} rank={r}" for s in ("shim", "icfm") for r in (4, 8)]
     assert sides == [
@@ -621,7 +624,8 @@ def test_every_arm_meets_each_baseline() -> None:
         (("tlora rank=32",), loras, True),
         *(((arm,), ("tlora rank=32",), True) for arm in (*loras, *structures)),
     ]
-    assert {c.family for c in planned.comparisons} == {"baselines"}
+    assert {c.family for c in means} == {"baselines"}
+    assert {c.family for c in spreads} == {"baselines: variance"}
     assert not any(c.confirmatory or c.claim_id for c in planned.comparisons)
     picked = [c for c in planned.comparisons if c.pick_control]
     assert {c.note for c in picked} == {"control picked by search"}

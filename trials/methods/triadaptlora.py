@@ -101,8 +101,10 @@ class TriAdaptLoRA(Method):
         return Update(left=p["b"], core=self._core(p), right=p["a"], scale=scale[:, None, None])
 
     def _core(self, p: Parameters) -> Tensor:
+        # What lies outside its triangle is 0 and stays so: it may not add to the gradient's norm.
         within = self._within(p)
-        return (p["lower"] + p["upper"]) * (within[:, :, None] & within[:, None, :])
+        core = p["lower"].tril() + p["upper"].triu()
+        return core * (within[:, :, None] & within[:, None, :])
 
     def _within(self, p: Parameters) -> Tensor:
         """(S, R) booleans: the ranks that have grown."""
@@ -136,7 +138,7 @@ class TriAdaptLoRA(Method):
         left = p["b"] * within[:, None, :]
         identity = torch.diag_embed(within.to(right.dtype))
         deviations = (right @ right.mT - identity, left.mT @ left - identity)
-        norms = [torch.linalg.matrix_norm(d) for d in deviations]
+        norms: list[Tensor] = [torch.linalg.matrix_norm(d) for d in deviations]
         return self.orthogonality * (norms[0] + norms[1]) / 2
 
     def _norm(self, core: Tensor, ranks: Tensor) -> Tensor:

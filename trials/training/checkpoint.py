@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            numbers = json.loads(file.metadata()["numbers"])
+            numbers = json.loads((file.metadata() or {})["numbers"])
             return {key: file.get_tensor(key) for key in file.keys()}, numbers  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError):
         return None

@@ -158,7 +158,7 @@ class Member:
         tensors |= {f"buffer.{k}": v for k, v in self._buffers().items()}
         numbers = {
             "step": self.step,
-            "births": self.optimiser.births,
+            "births": list(self.optimiser.births),
             "loss": [self._loss_sum, self._loss_steps],
         }
         return {k: v.detach().clone() for k, v in tensors.items()}, dict(numbers)
@@ -172,7 +172,7 @@ class Member:
             for name, buffer in self._buffers().items():
                 buffer.copy_(tensors[f"buffer.{name}"])
         if "cohorts" in tensors:
-            self.optimiser.cohorts = tensors["cohorts"].to(self.parameters.values.device)
+            self.optimiser.cohorts = tensors["cohorts"].to(self.parameters.values.device, copy=True)
         self.step = self.optimiser.step = int(numbers["step"])  # type: ignore[call-overload]
         self.optimiser.births = list(numbers["births"])  # type: ignore[call-overload]
         self._loss_sum, self._loss_steps = numbers["loss"]  # type: ignore[misc]

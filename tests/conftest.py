@@ -1,0 +1,8 @@
+"""Every test: no hub, one thread (the sums of a test may not depend on the machine's cores)."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Read by torch when it is imported, so that tests that need no torch do not import it here.
+os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,0 +1,56 @@
+"""What the tests of the methods share: stacks of sites with drawn values, and counts."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trials.catalogue import complete
+from trials.methods.base import Method, Site
+from trials.streams import generator
+from trials.training.counting import count
+
+SITES = (Site("layer.0.query", "query", 10, 7), Site("layer.1.query", "query", 10, 7))
+WIDE = (Site("layer.0.up", "intermediate", 6, 11),)
+QV = ("query", "value")
+MTLORA_TARGETS = ("query", "value", "intermediate", "output")
+
+
+def started(method: Method, sites: tuple[Site, ...] = SITES, seed: int = 0) -> dict[str, Tensor]:
+    """Starting values of sites of equal shape, stacked as the engine does, in float64."""
+    made = [method.init(s, generator(seed, "initialisation", s.name)) for s in sites]
+    return {name: torch.stack([m[name] for m in made]).double() for name in made[0]}
+
+
+def shaken(method: Method, p: dict[str, Tensor], seed: int = 1) -> dict[str, Tensor]:
+    """The same after a random change of everything but buffers."""
+    stream = torch.Generator().manual_seed(seed)
+    return {
+        name: value
+        if name in method.buffers()
+        else value + 0.3 * torch.randn(value.shape, generator=stream, dtype=value.dtype)
+        for name, value in p.items()
+    }
+
+
+def of_site(p: dict[str, Tensor], site: int) -> dict[str, NDArray[Any]]:
+    """One site's values as numpy arrays."""
+    return {name: value[site].numpy() for name, value in p.items()}
+
+
+def deltas(method: Method, p: dict[str, Tensor]) -> list[NDArray[Any]]:
+    """What the method says its change of each site's weight is."""
+    return list(method.update(p).delta().numpy())
+
+
+def assert_close(made: NDArray[Any], expected: NDArray[Any]) -> None:
+    assert made.shape == expected.shape
+    assert np.abs(expected).max() > 1e-3, "nothing to compare"
+    np.testing.assert_allclose(made, expected, rtol=1e-12, atol=1e-13)
+
+
+def adapter_count(backbone: str, method: str, targets: tuple[str, ...], **given: Any) -> int:
+    """Trained numbers of a method, without the head, from a packaged configuration."""
+    return count(backbone, method, complete(method, given), targets)[0]

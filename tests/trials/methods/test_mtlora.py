@@ -1,0 +1,82 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from dense import (
+    MTLORA_TARGETS,
+    QV,
+    SITES,
+    WIDE,
+    adapter_count,
+    assert_close,
+    deltas,
+    of_site,
+    shaken,
+    started,
+)
+
+from trials.methods.lora import LoRA
+from trials.methods.mtlora import MTLoRA
+
+STRUCTURES = ("shim", "icfm", "ctcm", "dtsm")
+TRANSFORMATION = {
+    "shim": lambda v: v["c"],
+    "icfm": lambda v: np.einsum("ij,kj->ik", v["c"], v["c"]),
+    "ctcm": lambda v: np.einsum("ij,jk->ik", v["c"], v["d"]),
+    "dtsm": lambda v: v["c"] + v["d"],
+}
+
+
+@pytest.mark.parametrize("sites", [SITES, WIDE])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_change_is_alpha_over_rank_times_b_t_a(structure: str, sites: tuple) -> None:
+    method = MTLoRA(structure=structure, rank=3, alpha=5.0)
+    p = shaken(method, started(method, sites))
+    for site, made in enumerate(deltas(method, p)):
+        v = of_site(p, site)
+        t = TRANSFORMATION[structure](v)
+        assert_close(made, 5.0 / 3 * np.einsum("or,rs,si->oi", v["b"], t, v["a"]))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_at_t_the_identity_it_is_lora(structure: str) -> None:
+    method, lora = MTLoRA(structure=structure, rank=4, initial="identity"), LoRA(rank=4)
+    p = started(method)
+    np.testing.assert_array_equal(method.transformation(p).numpy(), np.stack([np.eye(4)] * 2))
+    p["b"] = torch.randn(p["b"].shape, generator=torch.Generator().manual_seed(0)).double()
+    np.testing.assert_allclose(deltas(method, p), deltas(lora, {"a": p["a"], "b": p["b"]}))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_it_starts_at_the_backbone_with_live_factors(structure: str) -> None:
+    p = started(MTLoRA(structure=structure, rank=16))
+    assert not p.pop("b").any()
+    assert set(p) == ({"a", "c", "d"} if structure in ("ctcm", "dtsm") else {"a", "c"})
+    for name in set(p) - {"a"}:
+        bound = 1 / math.sqrt(16)
+        assert 0.95 * bound < p[name].abs().max() <= bound
+
+
+def test_it_is_paired_with_lora_at_one_seed() -> None:
+    ours, lora = started(MTLoRA(structure="ctcm", rank=4)), started(LoRA(rank=4))
+    assert torch.equal(ours["a"], lora["a"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "structure", "number"),
+    [
+        (QV, "shim", 296_448),
+        (QV, "icfm", 296_448),
+        (QV, "ctcm", 297_984),
+        (QV, "dtsm", 297_984),
+        (MTLORA_TARGETS, "shim", 1_035_264),
+        (MTLORA_TARGETS, "icfm", 1_035_264),
+        (MTLORA_TARGETS, "ctcm", 1_038_336),
+        (MTLORA_TARGETS, "dtsm", 1_038_336),
+    ],
+)
+def test_counts_are_those_of_the_authors_layers(
+    targets: tuple[str, ...], structure: str, number: int
+) -> None:
+    assert adapter_count("roberta-base", "mtlora", targets, structure=structure) == number
