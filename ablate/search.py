@@ -8,37 +8,31 @@ and rebuilding after a crash is asking again.
 """
 
 import hashlib
-import importlib
-import importlib.util
-import inspect
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from trials.errors import Problem, UserError, nearest
+from ablate.dimensions import MAX_COMBINATIONS, dimensions
+from ablate.quiet import quiet
+from ablate.samplers import (
+    EXHAUSTIVE,
+    ONE_SEQUENCE,
+    SAMPLERS,
+    build_pruner,
+    named,
+)
+from trials.errors import Problem, UserError
 from trials.spec import canonical_json
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.study import Study
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial as OptunaTrial
 
 Json = Any
-EXHAUSTIVE = frozenset({"grid", "brute_force"})
-"""Samplers that try each combination of a finite space once and then end."""
-
-MAX_COMBINATIONS = 100_000
-"""Largest space of an exhaustive sampler; a grid is written out in memory."""
-
-# One order of the whole space or one low-discrepancy sequence, which must not change over asks.
-_ONE_SEQUENCE = frozenset({"grid", "qmc"})
 
 
 @dataclass(frozen=True)
@@ -94,126 +88,6 @@ class Failed:
 Outcome = Complete | Pruned | Failed
 
 
-@dataclass(frozen=True)
-class Factory:
-    """A sampler or pruner of Optuna under the name that studies use.
-
-    Attributes:
-        kind: `sampler` or `pruner`.
-        name: what a study writes.
-        class_name: Optuna's class.
-        defaults: options where our default is not Optuna's.
-        needs: packages beyond Optuna.
-    """
-
-    kind: Literal["sampler", "pruner"]
-    name: str
-    class_name: str
-    defaults: Mapping[str, Json] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
-
-    def options(self) -> tuple[str, ...]:
-        """The options that a study may give: all that a file can hold and we do not inject."""
-        objects = ("Callable", "Base", "FrozenTrial")
-        return tuple(
-            name
-            for name, item in inspect.signature(self._class()).parameters.items()
-            if name not in ("seed", "search_space")
-            and (name == "wrapped_pruner" or not any(o in str(item.annotation) for o in objects))
-        )
-
-    def build(self, options: Mapping[str, Json], **injected: Any) -> Any:
-        """An object of Optuna's.
-
-        Args:
-            options: the study's, by keyword.
-            injected: what is ours to say, such as the seed.
-
-        Raises:
-            UserError: an option is unknown, missing or out of range, or a package is missing.
-        """
-        valid = self.options()
-        problems = [
-            Problem(
-                f"{self.kind} '{self.name}' has no option '{key}'{nearest(key, valid)}"
-                f" (options: {', '.join(valid) or 'none'})",
-                key=key,
-            )
-            for key in options
-            if key not in valid
-        ]
-        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
-        problems += [Problem(f"{self.kind} '{self.name}' needs the package '{n}'") for n in missing]
-        if problems:
-            raise UserError(*problems)
-        given = {**self.defaults, **options}
-        if isinstance(given.get("wrapped_pruner"), Mapping):
-            given["wrapped_pruner"] = _build_pruner(given["wrapped_pruner"])
-        try:
-            with _quiet():
-                return self._class()(**given, **injected)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self.kind} '{self.name}': {error}") from None
-
-    def _class(self) -> Any:
-        module = f"optuna.{self.kind}s"
-        with _quiet():
-            return getattr(importlib.import_module(module), self.class_name)
-
-
-def _table(kind: Literal["sampler", "pruner"], *rows: Factory) -> Mapping[str, Factory]:
-    return MappingProxyType({row.name: row for row in rows if row.kind == kind})
-
-
-SAMPLERS = _table(
-    "sampler",
-    # A liar scores running asks as bad ones; Optuna 5 turned it on. The study may, too.
-    Factory("sampler", "tpe", "TPESampler", defaults={"constant_liar": False}),
-    Factory("sampler", "random", "RandomSampler"),
-    Factory("sampler", "grid", "GridSampler"),
-    Factory("sampler", "brute_force", "BruteForceSampler"),
-    Factory("sampler", "qmc", "QMCSampler", needs=("scipy",)),
-    Factory("sampler", "gp", "GPSampler", needs=("scipy", "torch")),
-    Factory("sampler", "cmaes", "CmaEsSampler", needs=("cmaes",)),
-    Factory("sampler", "nsgaii", "NSGAIISampler"),
-)
-"""Samplers by name, with Optuna's own defaults (TPE draws its first 10 asks at random)."""
-
-PRUNERS = _table(
-    "pruner",
-    Factory("pruner", "none", "NopPruner"),
-    Factory("pruner", "median", "MedianPruner"),
-    Factory("pruner", "percentile", "PercentilePruner"),
-    Factory("pruner", "successive_halving", "SuccessiveHalvingPruner"),
-    Factory("pruner", "hyperband", "HyperbandPruner"),
-    Factory("pruner", "threshold", "ThresholdPruner"),
-    Factory("pruner", "patient", "PatientPruner"),
-    Factory("pruner", "wilcoxon", "WilcoxonPruner", needs=("scipy",)),
-)
-"""Pruners by name; `patient` takes another as `wrapped_pruner: {name: ...}`."""
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One nuisance: how Optuna draws it and what the draw means.
-
-    Attributes:
-        name: the nuisance.
-        distribution: Optuna's object; choices that are no scalars are drawn by their JSON text.
-        choices: drawn value -> value, for a list of choices.
-        points: all values that may be drawn; None where they are endless.
-    """
-
-    name: str
-    distribution: "BaseDistribution"
-    choices: Mapping[Json, Json] | None
-    points: Sequence[Json] | None
-
-    def decode(self, drawn: Json) -> Json:
-        """The value that enters a spec."""
-        return drawn if self.choices is None else self.choices[drawn]
-
-
 class Tuner:
     """Proposes the nuisance values of one cell and takes in what became of them.
 
@@ -247,12 +121,12 @@ class Tuner:
             raise ValueError(f"must not be: {parallel=}, {budget=}, {direction=}")
         self.study, self.cell, self.parallel, self.budget = study, cell, parallel, budget
         self._higher = direction == "higher"
-        self._space = _dimensions(space)
+        self._space = dimensions(space)
         self._sampler, self._pruner = dict(sampler), None if pruner is None else dict(pruner)
         self._limit = self._combinations() if space else 1
         self._build_sampler(0)
         if self._pruner is not None:
-            _build_pruner(self._pruner)
+            build_pruner(self._pruner)
         self._optuna = self._new_study(None)
         self._running: dict[int, OptunaTrial] = {}
         self._told: list[FrozenTrial] = []
@@ -383,7 +257,7 @@ class Tuner:
 
     def _ask(self) -> Ask:
         number = len(self._asks)
-        with _quiet():
+        with quiet():
             for past in range(len(self._told), self._seen(number)):
                 self._tell(past)
             resting = self._optuna.sampler
@@ -420,7 +294,7 @@ class Tuner:
     def _watch(self, number: int, reports: Mapping[int, float]) -> "_Watch":
         """The pruner's view of an ask after these reports, kept from the call before if it can."""
         watch = self._watches.get(number)
-        with _quiet():
+        with quiet():
             if watch is None or not watch.leads_to(reports):
                 watch = self._watches[number] = self._new_watch(number)
             watch.feed(reports)
@@ -437,7 +311,7 @@ class Tuner:
         return _Watch(study, study.ask())
 
     def _new_study(self, pruner: Mapping[str, Json] | None) -> "Study":
-        with _quiet():
+        with quiet():
             import optuna
 
             return optuna.create_study(
@@ -446,14 +320,14 @@ class Tuner:
                 direction="maximize" if self._higher else "minimize",
                 # At rest: exhaustive samplers stop Optuna's own loop when told, and here is none.
                 sampler=optuna.samplers.RandomSampler(seed=0),
-                pruner=optuna.pruners.NopPruner() if pruner is None else _build_pruner(pruner),
+                pruner=optuna.pruners.NopPruner() if pruner is None else build_pruner(pruner),
             )
 
     def _build_sampler(self, number: int) -> "BaseSampler":
-        factory, options = _named(SAMPLERS, self._sampler)
+        factory, options = named(SAMPLERS, self._sampler)
         seed = _seed(self.study, self.cell, number)
         injected: dict[str, Any] = {"seed": seed}
-        if factory.name in _ONE_SEQUENCE:
+        if factory.name in ONE_SEQUENCE:
             injected["seed"] = _seed(self.study, self.cell)
         if factory.name == "grid":
             injected["search_space"] = {d.name: d.points for d in self._space}
@@ -464,7 +338,7 @@ class Tuner:
 
     def _combinations(self) -> int | None:
         """How many there are for a sampler that tries each once; None for other samplers."""
-        name = _named(SAMPLERS, self._sampler)[0].name
+        name = named(SAMPLERS, self._sampler)[0].name
         if name not in EXHAUSTIVE:
             return None
         endless = [d.name for d in self._space if d.points is None]
@@ -509,81 +383,6 @@ class _Watch:
         return noted
 
 
-def _dimensions(space: Mapping[str, Mapping[str, Json]]) -> tuple[Dimension, ...]:
-    """In the order of names: draws follow it, so the order in a study's file means nothing."""
-    made, problems = [], []
-    for name in sorted(space):
-        try:
-            with _quiet():
-                made.append(_dimension(name, space[name]))
-        except ValueError as error:
-            problems.append(Problem(str(error), key=name))
-    if problems:
-        raise UserError(*problems)
-    return tuple(made)
-
-
-def _dimension(name: str, entry: Mapping[str, Json]) -> Dimension:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    allowed = ("choices",) if "choices" in entry else ("low", "high", "log", "step")
-    for key in entry:
-        if key not in allowed:
-            raise ValueError(f"unknown key '{key}'{nearest(key, allowed)}")
-    if "choices" in entry:
-        choices = _labelled(entry["choices"])
-        drawn = tuple(choices)
-        return Dimension(name, CategoricalDistribution(drawn), choices, drawn)
-    for key in ("low", "high", "step"):
-        value = entry.get(key)
-        if key == "step" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{key} must be a number, but got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{key} must be finite, but got {value!r}")
-    low, high, step, log = entry["low"], entry["high"], entry.get("step"), entry.get("log", False)
-    stride = 1 if step is None else step
-    if all(isinstance(value, int) for value in (low, high, stride)):
-        whole = IntDistribution(low, high, log=log, step=stride)
-        return Dimension(name, whole, None, range(low, high + 1, stride))
-    real = FloatDistribution(low, high, log=log, step=step)
-    return Dimension(name, real, None, None if step is None else _multiples(low, high, step))
-
-
-def _labelled(choices: Json) -> dict[Json, Json]:
-    """What is drawn for each choice: itself, or its JSON text where Optuna knows no such type."""
-    if not isinstance(choices, list | tuple) or not choices:
-        raise ValueError(f"choices must be a list that is not empty, but got {choices!r}")
-    plain = (str, int, float, type(None))
-    labels = [c if isinstance(c, plain) else canonical_json(c) for c in choices]
-    table = dict(zip(labels, choices, strict=True))
-    if len(table) < len(labels):
-        raise ValueError(f"choices hold the same value twice: {choices!r}")
-    return table
-
-
-def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
-    """In decimals, as people write them: 0.1, 0.2, 0.3."""
-    start, stop, stride = (Decimal(str(value)) for value in (low, high, step))
-    count = min(int((stop - start) / stride), MAX_COMBINATIONS) + 1
-    return tuple(float(start + index * stride) for index in range(count))
-
-
-def _named(table: Mapping[str, Factory], given: Mapping[str, Json]) -> tuple[Factory, Json]:
-    """The factory that a study names, and the options beside the name."""
-    name = str(given.get("name"))
-    if name not in table:
-        kind = next(iter(table.values())).kind
-        raise UserError(f"no {kind} called '{name}'{nearest(name, table)}")
-    return table[name], {key: value for key, value in given.items() if key != "name"}
-
-
-def _build_pruner(given: Mapping[str, Json]) -> Any:
-    factory, options = _named(PRUNERS, given)
-    return factory.build(options)
-
-
 def _seed(*parts: str | int) -> int:
     """32 bits, which is what numpy's generator takes."""
     return int(hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:8], 16)
@@ -595,18 +394,3 @@ def _clean(reports: Mapping[int, float | None]) -> dict[int, float]:
         int(step): math.nan if value is None or not math.isfinite(value) else float(value)
         for step, value in sorted(reports.items())
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna without its remarks, here alone: others keep their filters and its log level."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import optuna
-
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            yield
-        finally:
-            optuna.logging.set_verbosity(level)

@@ -18,10 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate import search
+from ablate.samplers import PRUNERS, SAMPLERS, build_pruner
 from ablate.search import (
     EXHAUSTIVE,
-    PRUNERS,
-    SAMPLERS,
     Ask,
     Complete,
     Failed,
@@ -302,7 +301,7 @@ def test_one_at_a_time_stops_are_optunas_own(name: str) -> None:
             study_name="demo/lora/cola",
             direction="maximize",
             sampler=optuna.samplers.RandomSampler(seed=0),
-            pruner=search._build_pruner(PRUNERS_IN_USE[name]),
+            pruner=build_pruner(PRUNERS_IN_USE[name]),
         )
         for ask in made.asks:
             trial = study.ask()

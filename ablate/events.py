@@ -1,0 +1,91 @@
+"""What can happen to a study: the events of its journal, before and after they are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trials.spec import Json, Progress, TrialResult
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event before the journal has given it a number and a time."""
+
+    kind: str
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the journal: its place in the record, unix seconds, and what happened."""
+
+    seq: int
+    time: float
+    kind: str
+    data: Mapping[str, Json]
+
+
+def revised(
+    *,
+    revision: int,
+    study: Mapping[str, Json],
+    digest: str,
+    added: Sequence[str],
+    after_results: bool,
+    plan_counts: Mapping[str, int],
+    contents: Mapping[str, Sequence[Json]],
+) -> Entry:
+    """The study as it is from now on.
+
+    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
+    `claims`, from which follows what was there before results were seen.
+    """
+    return Entry("revised", dict(locals()))
+
+
+def asked(cell: str, ask: int, values: Mapping[str, Json], trials: Sequence[str]) -> Entry:
+    """The tuner of a cell proposed values, which these trials measure."""
+    return Entry("asked", dict(locals()))
+
+
+def chosen(cell: str, rank: int, ask: int, values: Mapping[str, Json]) -> Entry:
+    """The values at this rank of a cell (1 is best) go on to confirmation."""
+    return Entry("chosen", dict(locals()))
+
+
+def planned(
+    trial: str,
+    spec: Mapping[str, Json],
+    *,
+    cell: str,
+    revision: int,
+    ask: int | None = None,
+    rank: int | None = None,
+    late: bool = False,
+) -> Entry:
+    """A trial belongs to the study; `late` when it was added after results were seen."""
+    return Entry("planned", dict(locals()))
+
+
+def started(trial: str, attempt: int) -> Entry:
+    """A trial began, or went on from its checkpoint."""
+    return Entry("started", dict(locals()))
+
+
+def reported(trial: str, progress: Progress) -> Entry:
+    """A running trial was evaluated."""
+    return Entry("reported", {"trial": trial, "progress": progress.to_json()})
+
+
+def finished(trial: str, result: TrialResult) -> Entry:
+    """A trial ended, with whatever final status."""
+    return Entry("finished", {"trial": trial, "result": result.to_json()})
+
+
+def retried(trial: str) -> Entry:
+    """A failed trial waits again."""
+    return Entry("retried", dict(locals()))
+
+
+def ended(reason: str) -> Entry:
+    """The writer stopped on its own account."""
+    return Entry("ended", dict(locals()))

@@ -1,0 +1,186 @@
+"""The contract over every method of the folder, and proof that each of its checks can fail."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from trials import catalogue
+from trials.contract import CHECKS, Contract, contract
+from trials.errors import UserError
+from trials.methods.base import Update
+from trials.methods.lora import LoRA
+from trials.methods.tlora import TLoRA
+
+# Exporting copies the model, and peft asks it for an attribute that transformers renames.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora": ("lora", {"rank": 4}),
+    "shim": ("mtlora", {"structure": "shim", "rank": 4}),
+    "icfm": ("mtlora", {"structure": "icfm", "rank": 4}),
+    "ctcm": ("mtlora", {"structure": "ctcm", "rank": 4, "initial": "identity"}),
+    "dtsm": ("mtlora", {"structure": "dtsm", "rank": 4}),
+    "tlora": ("tlora", {"rank": 6}),
+    "mini": ("lora_mini", {"rank": 4, "a": 6, "b": 5}),
+    "mini-paper": ("lora_mini", {"rank": 4, "a": 6, "b": 5, "initial": "paper"}),
+    "mini-inner": ("lora_mini", {"rank": 4, "a": 6, "b": 5, "freeze": ["a_train", "b_aux"]}),
+    "linear": ("triadaptlora", {"rank": 4}),
+    "nonlinear": ("triadaptlora", {"rank": 4, "threshold": "nonlinear", "score": "squared"}),
+    "fixed": ("triadaptlora", {"rank": 4, "threshold": "fixed", "orthogonality": 0.1}),
+    "lora-roberta": ("lora", {"rank": 4, "family": "roberta"}),
+    "ctcm-roberta": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "roberta"}),
+    "linear-roberta": ("triadaptlora", {"rank": 4, "family": "roberta"}),
+    "lora-llama": ("lora", {"rank": 4, "family": "llama"}),
+    "ctcm-llama": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "llama"}),
+    "linear-llama": ("triadaptlora", {"rank": 4, "family": "llama"}),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_contract_holds(case: str, check: str) -> None:
+    method, given = CASES[case]
+    getattr(contract(method, **given), f"check_{check}")()
+
+
+def test_every_method_and_every_choice_has_a_case() -> None:
+    own = {n for n, c in catalogue.methods().items() if c.__module__.startswith("trials.")}
+    assert own == {method for method, _ in CASES.values()}
+    for name in own:
+        cases = [given for method, given in CASES.values() if method == name]
+        for field in catalogue.method_fields(name).values():
+            if field.choices is not None:
+                assert {g.get(field.name, field.default) for g in cases} == set(field.choices)
+
+
+def test_every_check_is_in_the_list() -> None:
+    methods = {name for name, _ in inspect.getmembers(Contract, inspect.isfunction)}
+    assert {n.removeprefix("check_") for n in methods if n.startswith("check_")} == set(CHECKS)
+
+
+def test_a_method_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UserError, match="no method called 'lroa'; did you mean 'lora'?"):
+        contract("lroa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BothFactorsZero(LoRA):
+    def init(self, site: Any, generator: Any) -> Any:
+        return {k: torch.zeros_like(v) for k, v in super().init(site, generator).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongCount(LoRA):
+    def num_parameters(self, site: Any) -> int:
+        return super().num_parameters(site) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(LoRA):
+    def init(self, site: Any, generator: Any) -> Any:
+        values = super().init(site, generator)
+        return {**values, "b": torch.full_like(values["b"], 0.1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaysElsewhere(LoRA):
+    starts_at_backbone = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalRandomness(LoRA):
+    def update(self, p: Any) -> Update:
+        made = super().update(p)
+        return Update(made.left, None, made.right, 2.0 + float(torch.rand(())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovesFrozen(TLoRA):
+    def after_step(self, groups: Any, step: int, num_steps: int) -> None:
+        for p in groups:
+            p["a"].mul_(1.001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateOnTheObject(LoRA):
+    """The scale depends on how often this object has taken a step: lost on a resume."""
+
+    def update(self, p: Any) -> Update:
+        made = super().update(p)
+        return Update(made.left, None, made.right, 1.0 + self.__dict__.get("steps", 0) / 10)
+
+    def after_step(self, groups: Any, step: int, num_steps: int) -> None:
+        object.__setattr__(self, "steps", self.__dict__.get("steps", 0) + 1)
+
+
+SHARED: list[float] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedByAllTrials(LoRA):
+    """The scale depends on every trial of the process."""
+
+    def update(self, p: Any) -> Update:
+        SHARED.append(0.0)
+        made = super().update(p)
+        return Update(made.left, None, made.right, 1.0 + len(SHARED) % 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raises(LoRA):
+    def update(self, p: Any) -> Update:
+        raise RuntimeError("not today")
+
+
+BROKEN = [
+    (BothFactorsZero, "gradients", "no gradient within two updates: sites.0.a, sites.0.b"),
+    (WrongCount, "count", "the formula"),
+    (Elsewhere, "start", "from the backbone's"),
+    (SaysElsewhere, "start", "is declared not to start at the backbone, but does"),
+    (GlobalRandomness, "saving", "outputs after loading differ"),
+    (GlobalRandomness, "resume", "parameters differ"),
+    (GlobalRandomness, "merging", "merged outputs differ"),
+    (MovesFrozen, "ownership", "frozen parameter sites.0.a has changed"),
+    (StateOnTheObject, "resume", "parameters differ"),
+    (StateOnTheObject, "saving", "outputs after loading differ"),
+    (SharedByAllTrials, "packing", "from those of the trial alone"),
+]
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Contract:
+    """The contract of a class that is registered for this test alone."""
+    catalogue.methods()
+    table = {kind: dict(names) for kind, names in catalogue._registry.items()}
+    table["method"]["broken"] = request.param
+    monkeypatch.setattr(request.param, "name", "broken")
+    monkeypatch.setattr(catalogue, "_registry", table)
+    given = {"rank": 6} if issubclass(request.param, TLoRA) else {"rank": 4}
+    return contract("broken", **given)
+
+
+@pytest.mark.parametrize(("broken", "check", "message"), BROKEN, indirect=["broken"])
+def test_a_broken_method_is_caught(broken: Contract, check: str, message: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        with pytest.raises(AssertionError, match=message):
+            getattr(broken, f"check_{check}")()
+
+
+@pytest.mark.parametrize("broken", [WrongCount], indirect=True)
+def test_outcomes_name_what_does_not_hold(broken: Contract) -> None:
+    outcomes = list(broken.outcomes())
+    assert len(outcomes) == len(CHECKS)
+    failed = [o for o in outcomes if o.problem is not None]
+    assert [o.check for o in failed] == [
+        "The method's formula counts what its `init` makes, unless it grows."
+    ]
+
+
+@pytest.mark.parametrize("broken", [Raises], indirect=True)
+def test_a_method_that_raises_fails_its_checks_and_stops_none(broken: Contract) -> None:
+    problems = [o.problem for o in broken.outcomes()]
+    assert problems == ["RuntimeError: not today"] * (len(CHECKS) - 1) + [None]
