@@ -164,7 +164,10 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: ScheduleKeys = ScheduleKeys()
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        _refuse("fp16 is not available in this version; expected fp32 or bf16", "fp32", "bf16"),
+    ] = "fp32"
     base_precision: Annotated[
         Literal["same"], _refuse("only 'same' is available in this version", "same")
     ] = "same"

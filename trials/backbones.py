@@ -90,6 +90,16 @@ class Backbone:
     family: Family
 
     @property
+    def max_tokens(self) -> int:
+        """Longest sequence that the model has positions for; a recipe cannot exceed it."""
+        config = self.model.config
+        positions = int(getattr(config, "max_position_embeddings", 2**30))
+        if self.family is _ROBERTA:
+            # Positions count from just after the padding id.
+            positions -= int(config.pad_token_id) + 1
+        return min(positions, int(getattr(self.tokenizer, "model_max_length", positions)))
+
+    @property
     def initializer_range(self) -> float:
         """Standard deviation of a new head's weights, as the model's own configuration says."""
         return float(getattr(self.model.config, "initializer_range", 0.02))

@@ -5,6 +5,7 @@ as do a user's own files and the entry points of installed packages. Method file
 inside their functions (through `trials.methods.initialisers`), so that this stays quick.
 """
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -282,12 +283,14 @@ def _registered_by(module_name: str) -> tuple[str, ...]:
     )
 
 
+@functools.cache
 def _load_package(package_name: str) -> None:
     package = importlib.import_module(package_name)
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package_name}.{info.name}")
 
 
+@functools.cache
 def _load_entry_points(group: str) -> None:
     for entry in importlib.metadata.entry_points(group=group):
         entry.load()

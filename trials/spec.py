@@ -86,7 +86,7 @@ class Recipe:
         accumulate: microbatches of one optimiser step.
         max_length: tokens an example is cut to.
         clip: largest global gradient norm of the trial; None for none.
-        precision: `fp32`, `bf16` or `fp16` autocast.
+        precision: `fp32`, or `bf16` autocast.
         base_precision: storage of the frozen backbone; `same` as loaded.
         head: `train`, or `freeze` to keep the head as it starts.
         start_from: another task whose adapter this trial starts from.

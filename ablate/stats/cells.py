@@ -204,7 +204,7 @@ def _cell(
         not_a_number=frozenset(settled - set(scores)),
         late=frozenset(int(row["seed"]) for row in rows if row["late"]),
         best_values={name: value for name, value in agreed.items() if value is not None},
-        trainable_parameters=_agreed(row["trainable_parameters"] for row in rows),
+        trainable_parameters=_mean(row["trainable_parameters"] for row in rows),
         devices=frozenset(str(row["device"]) for row in good if plain(row["device"])),
     )
 
@@ -213,3 +213,9 @@ def _agreed(values: Iterable[Any]) -> Any:
     """The one value that all rows with a value share, or None."""
     found = {plain(value) for value in values} - {None}
     return found.pop() if len(found) == 1 else None
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    """Mean of the values that are there: a method that grows trains more on some seeds."""
+    known = [float(value) for value in values if not pd.isna(value)]
+    return sum(known) / len(known) if known else None

@@ -278,7 +278,8 @@ def encoded(assignment: Assignment, part: str) -> Encoded:
 def _encoded(
     task: Task, backbone: backbones.Backbone, part: str, splits: Any, max_length: int
 ) -> Encoded:
-    return task.encode(backbone.tokenizer, task.rows(part, splits), max_length)
+    limit = min(max_length, backbone.max_tokens)
+    return task.encode(backbone.tokenizer, task.rows(part, splits), limit)
 
 
 def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:

@@ -1,0 +1,377 @@
+"""The conductor: the same study gives the same answers, whatever ends first or is killed."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from fake_training import (
+    STEPS,
+    TUNE,
+    Training,
+    chosen,
+    conductor,
+    count,
+    disturbed,
+    drive,
+    ends,
+    nobody_crashes,
+    planned,
+    search,
+    some_crash,
+    undisturbed,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablate import journal, results, runner
+from ablate.journal import Journal, State
+from ablate.plan import Plan
+from trials.spec import FAILED, Progress, TrialResult, TrialSpec
+
+TWO_TASKS = ["tiny_acceptability", "tiny_paraphrase"]
+THREE_ARMS = [
+    {"method": "lora", "rank": 4}, {"method": "tlora", "rank": 16}, {"method": "mtlora", "rank": 4},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _nobody_cuts_the_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planned(tasks=TWO_TASKS, arms=THREE_ARMS)
+
+
+@pytest.fixture(scope="module")
+def quiet(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """What an undisturbed run of `plan` comes to."""
+    return undisturbed(plan, tmp_path_factory.mktemp("quiet") / "journal")
+
+
+def confirmations(state: State) -> list[journal.Trial]:
+    return [t for t in state.trials.values() if t.spec_json["stage"] == "confirm"]
+
+
+def values(**entry: Any) -> dict[str, Any]:
+    return {**TUNE, "space": entry}
+
+
+def test_the_story_holds_what_the_others_rely_on(plan: Plan, quiet: State) -> None:
+    """Or they would prove nothing: pruned, crashed and finished trials, NaN reports, repeats."""
+    statuses = {t.status for t in quiet.trials.values()}
+    assert statuses == {"finished", "pruned", "crashed"}
+    assert any(r["primary"] is None for t in quiet.trials.values() for r in t.reports.values())
+    assert len(plan.cells) == 6
+    assert all(len(asks) == 6 for asks in quiet.asks.values())
+    assert len(confirmations(quiet)) == 6 * 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    places=st.integers(1, 9),
+    lives=st.lists(st.integers(0, 150), max_size=5),
+)
+def test_order_and_kills_change_nothing(
+    plan: Plan, quiet: State, seed: int, places: int, lives: list[int]
+) -> None:
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "journal"
+        state = disturbed(plan, folder, seed, places, lives)
+        assert search(state) == search(quiet)
+        assert chosen(state) == chosen(quiet)
+        assert ends(state) == ends(quiet)
+        assert set(count(folder, "finished").values()) == {1}
+        assert set(count(folder, "planned").values()) == {1}
+        assert {t.id: (t.ask, t.rank, t.late) for t in state.trials.values()} == {
+            t.id: (t.ask, t.rank, t.late) for t in quiet.trials.values()
+        }
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    places=st.integers(1, 6),
+    lives=st.lists(st.integers(0, 80), max_size=4),
+)
+def test_order_and_kills_change_nothing_where_an_ask_has_two_seeds(
+    two_seeds: tuple[Plan, State], seed: int, places: int, lives: list[int]
+) -> None:
+    """Whether the second trial of a pruned ask ends or is stopped is luck; no answer is."""
+    plan, quiet = two_seeds
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "journal"
+        state = disturbed(plan, folder, seed, places, lives)
+        assert search(state) == search(quiet)
+        assert chosen(state) == chosen(quiet)
+        confirmed = {t.id for t in confirmations(quiet)}
+        assert {k: v for k, v in ends(state).items() if k in confirmed} == {
+            k: v for k, v in ends(quiet).items() if k in confirmed
+        }
+        assert {t.id for t in confirmations(state)} == confirmed
+        assert set(count(folder, "finished").values()) == {1}
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, State]:
+    made = planned(tune={**TUNE, "seeds": 2})
+    return made, undisturbed(made, tmp_path_factory.mktemp("two") / "journal")
+
+
+def test_an_ask_of_two_seeds_is_their_mean(tmp_path: Path) -> None:
+    made = planned(tune={**TUNE, "seeds": 2, "pruner": {"name": "none"}})
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(made, record)
+        drive(course, random.Random(3), 3, nobody_crashes)
+        for key, run in course.cells.items():
+            assert run.tuner is not None
+            for ask in record.state.asks[key]:
+                assert len(ask.trials) == 2
+                trials = [record.state.trials[t] for t in ask.trials]
+                assert [t.spec.seed for t in trials] == [1_000_000, 1_000_001]
+                scores = [t.result.scores["held_out"]["accuracy"] for t in trials]  # type: ignore[union-attr]
+                outcome = run.tuner.outcomes[ask.number]
+                assert getattr(outcome, "score", None) == pytest.approx(sum(scores) / 2)
+            best = max(
+                run.tuner.outcomes, key=lambda k: run.tuner.outcomes[k].score  # type: ignore[union-attr]
+            )  # fmt: skip
+            assert record.state.chosen[key][1].ask == best
+
+
+def test_a_failed_ask_is_told_failed_and_a_pruned_one_pruned(plan: Plan, tmp_path: Path) -> None:
+    from ablate.search import Complete, Failed, Pruned
+
+    names = {"finished": Complete, "crashed": Failed, "pruned": Pruned}
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record)
+        drive(course, random.Random(1), 4)
+        for key, run in course.cells.items():
+            assert run.tuner is not None
+            for ask in record.state.asks[key]:
+                (trial,) = (record.state.trials[t] for t in ask.trials)
+                assert type(run.tuner.outcomes[ask.number]) is names[trial.status]
+
+
+def test_what_is_pruned_stays_pruned(plan: Plan, tmp_path: Path) -> None:
+    """A late report of a stopped trial asks for a stop again, and a late end changes nothing."""
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record)
+        drive(course, random.Random(0), 1)
+        stopped = [t for t in record.state.trials.values() if t.status == "pruned"]
+        assert stopped
+        for trial in stopped:
+            assert max(trial.reports) < STEPS[-1]
+            last = record.state.last_seq
+            late = Training(trial.spec, nobody_crashes).progress(STEPS[-1])
+            assert not course.report(trial.id, late)
+            course.finish(trial.id, TrialResult(status="finished", scores={}))
+            assert trial.status == "pruned"
+            assert record.state.last_seq == last
+    with Journal.open(tmp_path / "journal") as record:
+        again = conductor(plan, record)
+        assert again.done
+        assert again.next() is None
+
+
+def test_a_cell_whose_every_ask_fails_confirms_nothing(tmp_path: Path) -> None:
+    made = planned()
+
+    def fate(spec: TrialSpec) -> int | None:
+        return 2 if spec.method == "tlora" else None
+
+    state = undisturbed(made, tmp_path / "journal", fate)
+    keys = {cell.arm.method: cell.key for cell in made.cells}
+    assert keys["tlora"] not in state.chosen
+    assert {t.cell for t in confirmations(state)} == {keys["lora"]}
+    assert len(state.asks[keys["tlora"]]) == 6, "others may not have a larger budget"
+    with Journal.open(tmp_path / "journal") as record:
+        assert runner._outcome(conductor(made, record)) == "failures"
+
+
+def test_no_search_goes_straight_to_the_confirmation(tmp_path: Path) -> None:
+    made = planned(tune=None)
+    state = undisturbed(made, tmp_path / "journal", nobody_crashes)
+    assert not state.asks
+    assert len(state.trials) == 6
+    assert {t.status for t in state.trials.values()} == {"finished"}
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_asks_that_repeat_values_share_their_trial(tmp_path: Path, places: int) -> None:
+    """Two values in six asks; the budget is asked all the same, and a trial trained once."""
+    made = planned(tune=values(learning_rate={"choices": [1e-3, 1e-2]}))
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(made, record)
+        ended = drive(course, random.Random(5), places, nobody_crashes)
+        assert course.done, "no trial to give is not the end: the next ask has to be made"
+        assert len(ended) == len(set(ended))
+        for run in course.cells.values():
+            asks = record.state.asks[run.cell.key]
+            assert len(asks) == 6
+            assert len({t for ask in asks for t in ask.trials}) <= 2
+            assert run.tuner is not None
+            assert len(run.tuner.outcomes) == 6
+    assert set(count(tmp_path / "journal", "finished").values()) == {1}
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_asks_that_break_a_constraint_count_and_train_nothing(tmp_path: Path, places: int) -> None:
+    tune = {**TUNE, "constraints": ["learning_rate < 1e-3"]}
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(planned(tune=tune), record)
+        drive(course, random.Random(5), places, nobody_crashes)
+        assert course.done
+        for run in course.cells.values():
+            asks = record.state.asks[run.cell.key]
+            assert len(asks) == 6
+            broken = [ask for ask in asks if not ask.trials]
+            assert broken
+            assert all(ask.values["learning_rate"] >= 1e-3 for ask in broken)
+            assert all(ask.values["learning_rate"] < 1e-3 for ask in asks if ask.trials)
+
+
+def test_an_exhausted_grid_ends(tmp_path: Path) -> None:
+    tune = {**values(learning_rate={"choices": [1e-3, 1e-2]}), "sampler": {"name": "grid"}}
+    state = undisturbed(planned(tune=tune), tmp_path / "journal", nobody_crashes)
+    assert [len(asks) for asks in state.asks.values()] == [2, 2]
+    assert len(confirmations(state)) == 6
+
+
+def test_the_cell_with_the_fewest_asks_comes_first(plan: Plan, tmp_path: Path) -> None:
+    """Cells advance together, so that a stopped study compares like with like."""
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record)
+        for _ in range(6):
+            assert course.next() is not None
+        assert sorted(len(asks) for asks in record.state.asks.values()) == [1] * 6
+
+
+# growth
+
+
+def grown(folder: Path, plan: Plan) -> tuple[State, list[str]]:
+    """Run a (new) version; what was trained now."""
+    with Journal.open(folder) as record:
+        course = conductor(plan, record)
+        trained = drive(course, random.Random(2), 3)
+        assert course.done
+        return record.state, trained
+
+
+@pytest.fixture
+def first_version(tmp_path: Path) -> Iterator[Path]:
+    undisturbed(planned(), tmp_path / "journal")
+    yield tmp_path / "journal"
+
+
+def test_the_same_study_again_trains_nothing(first_version: Path) -> None:
+    before = journal.read(first_version)
+    _, trained = grown(first_version, planned())
+    assert not trained
+    assert journal.read(first_version) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "new_confirm", "new_asks"),
+    [
+        ({"confirm": {"seeds": 4}}, 2, 0),
+        ({"arms": THREE_ARMS}, 3, 6),
+        ({"tasks": TWO_TASKS}, 6, 12),
+        ({"question": "the same in other words"}, 0, 0),
+    ],
+)
+def test_growth_runs_only_what_is_new_and_marks_it_late(
+    first_version: Path, change: dict[str, Any], new_confirm: int, new_asks: int
+) -> None:
+    old = journal.fold(journal.read(first_version))
+    bigger = planned(**change)
+    state, trained = grown(first_version, bigger)
+    assert not set(trained) & set(old.trials)
+    assert {k: v for k, v in ends(state).items() if k in old.trials} == ends(old)
+    new = [state.trials[t] for t in trained]
+    assert sum(t.spec_json["stage"] == "confirm" for t in new) == new_confirm
+    asks = sum(map(len, state.asks.values())) - sum(map(len, old.asks.values()))
+    assert asks == new_asks
+    assert all(t.late and t.revision == 2 for t in new)
+    assert not any(t.late for t in state.trials.values() if t.id in old.trials)
+    assert len(state.revisions) == 2
+    assert state.revisions[1].after_results
+
+
+def test_what_is_added_before_a_confirmed_result_is_not_late(tmp_path: Path) -> None:
+    """Search scores alone decide nothing that the report shows."""
+    folder = tmp_path / "journal"
+    with Journal.open(folder) as record:
+        course = conductor(planned(), record)
+        assignment = course.next()
+        assert assignment is not None
+        training = Training(assignment.spec, nobody_crashes)
+        while isinstance(made := training.advance(), Progress):
+            course.report(assignment.spec.id, made)
+        course.finish(assignment.spec.id, made)
+        assert made.status == "finished"
+    state, trained = grown(folder, planned(arms=THREE_ARMS))
+    assert len(state.revisions) == 2
+    assert trained
+    assert not any(t.late for t in state.trials.values())
+
+
+def test_a_cell_that_changes_makes_what_it_had_stale(first_version: Path) -> None:
+    changed = planned(train={"steps": 8, "batch_size": 8, "evaluate": {"every": 2}})
+    old = journal.fold(journal.read(first_version))
+    state, trained = grown(first_version, changed)
+    assert not set(trained) & set(old.trials)
+    assert {t.id for t in results.stale_trials(changed, state)} == set(old.trials)
+    assert any("stale" in words for words in state.revisions[1].added)
+
+
+def test_a_lowered_budget_keeps_what_was_asked(first_version: Path) -> None:
+    smaller = planned(tune={**TUNE, "budget": {"trials": 3}})
+    state, trained = grown(first_version, smaller)
+    assert not [t for t in trained if state.trials[t].spec_json["stage"] == "search"]
+
+
+def test_a_raised_budget_asks_on(first_version: Path) -> None:
+    old = journal.fold(journal.read(first_version))
+    state, _ = grown(first_version, planned(tune={**TUNE, "budget": {"trials": 8}}))
+    for key, asks in state.asks.items():
+        assert [a.values for a in asks[:6]] == [a.values for a in old.asks[key]]
+        assert len(asks) == 8
+
+
+def retry_all(folder: Path) -> list[str]:
+    with Journal.open(folder) as record:
+        failed = [t.id for t in record.state.trials.values() if t.status in FAILED]
+        record.extend(journal.retried(identity) for identity in failed)
+    return failed
+
+
+def crash_in(stage: str) -> Any:
+    def fate(spec: TrialSpec) -> int | None:
+        return some_crash(spec) if spec.stage == stage else None
+
+    return fate
+
+
+@pytest.mark.parametrize("stage", ["search", "confirm"])
+def test_a_retried_trial_runs_again(tmp_path: Path, stage: str) -> None:
+    """A failed search trial too, although later asks were made knowing of its failure."""
+    made = planned(tasks=TWO_TASKS, arms=THREE_ARMS)
+    folder = tmp_path / "journal"
+    undisturbed(made, folder, crash_in(stage))
+    failed = retry_all(folder)
+    assert failed
+    with Journal.open(folder) as record:
+        course = conductor(made, record)
+        ended = drive(course, random.Random(1), 3, nobody_crashes)
+        assert course.done
+        assert set(failed) <= set(ended)
+        assert all(record.state.trials[t].status in ("finished", "pruned") for t in failed)
+    with Journal.open(folder) as record:
+        assert conductor(made, record).done, "and the journal opens again"

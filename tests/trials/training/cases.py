@@ -1,0 +1,100 @@
+"""What the tests of the training floor share: specs, members, and a small study's files."""
+
+import copy
+import dataclasses
+import gzip
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trials import backbones
+from trials.backbones import FAMILIES, Backbone
+from trials.catalogue import complete
+from trials.contract import Padding, examples, model_of
+from trials.places import Assignment, Places
+from trials.spec import Dropout, Evaluate, Recipe, Splits, TrialSpec
+from trials.tasks.base import Encoded
+from trials.tasks.embedded import FOLDER
+from trials.training.member import Member
+from trials.training.pack import Pack
+
+RECIPE = Recipe(steps=12, batch_size=4, learning_rate=5e-3)
+DATA = examples()
+
+
+def small_backbone(dtype: torch.dtype = torch.float64, family: str = "bert") -> Backbone:
+    """Two layers with random weights."""
+    model = model_of(family).to(dtype)
+    return Backbone("small", "none", model, Padding(), FAMILIES[family])  # type: ignore[arg-type]
+
+
+def tiny_backbone(dtype: torch.dtype = torch.float64) -> Backbone:
+    """A copy of the embedded backbone."""
+    loaded = backbones.load("tiny", 2)
+    return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model).to(dtype))
+
+
+def spec_of(method: str = "lora", *, seed: int = 3, given: Any = None, **more: Any) -> TrialSpec:
+    """A trial; whatever is a field of a recipe goes into the recipe."""
+    names = {f.name for f in dataclasses.fields(Recipe)}
+    recipe = {k: more.pop(k) for k in list(more) if k in names}
+    return TrialSpec(
+        **{
+            "task": "contract",
+            "backbone": "small",
+            "method": method,
+            "hyperparameters": complete(method, given or {}),
+            "targets": ("query", "value"),
+            "recipe": dataclasses.replace(RECIPE, **recipe),
+            "splits": Splits(),
+            "seed": seed,
+            "stage": "confirm",
+            **more,
+        }
+    )
+
+
+def member_of(backbone: Backbone, method: str = "lora", data: Encoded = DATA, **more: Any) -> Member:
+    return Member(spec_of(method, **more), backbone, data)
+
+
+def train(backbone: Backbone, members: list[Member], steps: int) -> list[list[float]]:
+    """Losses of each member, by step."""
+    losses: list[list[float]] = [[] for _ in members]
+    with Pack(backbone) as pack:
+        for _ in range(steps):
+            pack.step(members)
+            for member, of_member in zip(members, losses, strict=True):
+                of_member.append(member.take_train_loss())
+    return losses
+
+
+def small_task(root: Path, *, splits: tuple[str, ...] = ("train", "validation", "test")) -> Path:
+    """A data root with a part of `tiny_acceptability`."""
+    folder = root / "tiny_acceptability"
+    folder.mkdir(parents=True)
+    for split in splits:
+        with gzip.open(FOLDER / "tiny_acceptability" / f"{split}.jsonl.gz", "rt") as file:
+            lines = [next(file) for _ in range(96 if split == "train" else 32)]
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    return root
+
+
+def assignment_of(folder: Path, root: Path, **more: Any) -> Assignment:
+    """A trial of 20 steps on the embedded backbone that is evaluated every 5."""
+    fixed = {
+        "steps": 20,
+        "batch_size": 8,
+        "evaluate": Evaluate(every=5),
+        "dropout": Dropout(backbone=0.1, adapter=0.1),
+        "splits": Splits(search="validation", report="test"),
+    }
+    spec = spec_of(task="tiny_acceptability", backbone="tiny", **{**fixed, **more})
+    return Assignment(
+        spec=spec,
+        task="tiny_acceptability",
+        backbone="tiny",
+        places=Places(data=(str(root),)),
+        folder=str(folder),
+    )
