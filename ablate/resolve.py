@@ -10,6 +10,7 @@ from ablate.results import TaskFacts
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials import backbones, catalogue
+from trials.backbones import has_configuration
 from trials.errors import Problem, UserError
 from trials.places import Assignment, Places
 from trials.spec import Splits, TrialSpec
@@ -139,11 +140,16 @@ def assignment(
     )
 
 
-def check_targets(resolved: Resolved) -> dict[str, tuple[int, int]]:
+Counts = tuple[int | None, int | None]
+"""Trained numbers of a method and of a head; None where the backbone is not at hand."""
+
+
+def check_targets(resolved: Resolved) -> dict[str, Counts]:
     """Prove before anything runs that every cell's targets exist; count what they train.
 
     Returns:
-        Cell key -> trained numbers of the method, and of the head.
+        Cell key -> trained numbers of the method, and of the head; None for a backbone that the
+        plan could not resolve.
 
     Raises:
         UserError: every target that matches no module of its backbone.
@@ -151,20 +157,26 @@ def check_targets(resolved: Resolved) -> dict[str, tuple[int, int]]:
     from trials.training.counting import count
 
     problems: dict[str, None] = {}
-    counts = {}
+    counts: dict[str, Counts] = {}
     references = {b.name: b.text for b in resolved.plan.study.backbones}
+    roots, base = resolved.places.model_roots, resolved.places.base_folder
     for cell in resolved.plan.cells:
+        reference = references[cell.backbone]
+        unknown = cell.template.backbone_digest is None
+        if unknown and not has_configuration(reference, roots, base):
+            counts[cell.key] = (None, None)
+            continue
         task = resolved.tasks.get(cell.task)
         labels = task.num_outputs if task is not None else len(_labels(cell)) or 1
         try:
             counts[cell.key] = count(
-                references[cell.backbone],
+                reference,
                 cell.arm.method,
                 cell.template.hyperparameters,
                 cell.template.targets,
                 num_labels=labels,
-                roots=resolved.places.model_roots,
-                base=resolved.places.base_folder,
+                roots=roots,
+                base=base,
             )
         except UserError as error:
             problems |= {f"{cell.backbone}: {problem}": None for problem in error.problems}

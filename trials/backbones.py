@@ -139,9 +139,7 @@ def configuration(
     """
     import transformers
 
-    folder = find(reference, roots, base)
-    packaged = {path.stem: path for path in (_HERE / "configurations").glob("*.json")}
-    name = reference.partition("@")[0].rpartition("/")[2]
+    folder, packaged, name = find(reference, roots, base), _packaged(), _plain_name(reference)
     if folder is not None:
         config = transformers.AutoConfig.from_pretrained(folder)
     elif name in packaged:
@@ -151,6 +149,20 @@ def configuration(
         config = _from_hub(transformers.AutoConfig, reference)
     family_of(config)
     return config
+
+
+def has_configuration(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> bool:
+    """Whether `configuration` answers without the hub."""
+    return find(reference, roots, base) is not None or _plain_name(reference) in _packaged()
+
+
+def _packaged() -> dict[str, Path]:
+    return {path.stem: path for path in (_HERE / "configurations").glob("*.json")}
+
+
+def _plain_name(reference: str) -> str:
+    """The last part of a hub id, without its revision."""
+    return reference.partition("@")[0].rpartition("/")[2]
 
 
 def family_of(config: PretrainedConfig) -> Family:

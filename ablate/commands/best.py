@@ -32,9 +32,7 @@ def run(given: argparse.Namespace) -> int:
         out("no configuration fits")
         return 0
     shown = [
-        key
-        for key in rows[0]
-        if key not in _LEFT_OUT and any(row[key] is not None for row in rows)
+        key for key in rows[0] if key not in _LEFT_OUT and any(row[key] is not None for row in rows)
     ]
     out(table(shown, [[row[key] for key in shown] for row in rows]))
     first = rows[0]

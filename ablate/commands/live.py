@@ -19,7 +19,8 @@ class Live:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._shown = 0.0
-        self._first_done: int | None = None
+        self._before: int | None = None
+        self._pace_from: tuple[float, int] | None = None
         self._display: Any = None
 
     def __enter__(self) -> "Live":
@@ -45,31 +46,45 @@ class Live:
         self._shown = time.monotonic()
         standing = standings(resolved.plan, state, resolved.facts)
         if self._display is not None:
-            self._display.update(_table(standing, self._headline(standing)), refresh=True)
+            self._display.update(_table(standing, self._headline(standing, resolved)), refresh=True)
         else:
-            sys.stdout.write(f"{self._headline(standing)}\n")
+            sys.stdout.write(f"{self._headline(standing, resolved)}\n")
             sys.stdout.flush()
 
-    def _headline(self, standing: "list[Standing]") -> str:
+    def _headline(self, standing: "list[Standing]", resolved: "Resolved") -> str:
         done = sum(s.search[0] + s.confirm[0] for s in standing)
         total = sum(s.search[1] + s.confirm[1] for s in standing)
         failed = sum(s.failed for s in standing)
         running = sum(s.running for s in standing)
-        seconds = time.monotonic() - self._started
-        if self._first_done is None:
-            self._first_done = done
-        new = done - self._first_done
-        left = "–" if not new or done >= total else clock(seconds / new * (total - done))
-        best = max(
-            (s for s in standing if s.best is not None),
-            key=lambda s: s.best if s.best is not None else 0.0,
-            default=None,
-        )
-        ahead = "" if best is None else f" · best so far {best.best:.4g} ({best.cell.arm.label})"
         return (
-            f"{clock(seconds)} · {done}/{total} done · {running} running · {failed} failed · "
-            f"{left} left{ahead}"
+            f"{clock(time.monotonic() - self._started)} · {done}/{total} done · "
+            f"{running} running · {failed} failed · {self._left(done, total)} left"
+            f"{_ahead(standing, resolved)}"
         )
+
+    def _left(self, done: int, total: int) -> str:
+        """Time left at the pace since trials first ended: starting up is no part of it."""
+        now = time.monotonic()
+        if self._before is None:
+            self._before = done
+        if done > self._before and self._pace_from is None:
+            self._pace_from = (now, done)
+        if self._pace_from is None or done >= total:
+            return "–"
+        since, first = self._pace_from
+        if done == first:
+            return "–"
+        return clock((now - since) / (done - first) * (total - done))
+
+
+def _ahead(standing: "list[Standing]", resolved: "Resolved") -> str:
+    """The best cell by the search so far; nothing where tasks cannot be compared."""
+    known = [(s.best, s) for s in standing if s.best is not None]
+    if not known or len({s.cell.task for s in standing}) > 1:
+        return ""
+    higher = resolved.facts[standing[0].cell.task].direction == "higher"
+    score, cell = max(known, key=lambda pair: pair[0] if higher else -pair[0])
+    return f" · best so far {score:.4g} ({cell.cell.arm.label})"
 
 
 def clock(seconds: float) -> str:

@@ -71,7 +71,7 @@ def _print_questions(resolved: "Resolved") -> None:
     effect = _detectable(len(plan.confirm_seeds), plan.study.level, tests)
     out()
     for claim in plan.claims:
-        out(f"claim     {claim.id}: {claim.sentence} ({len(claim.comparisons)} tests)")
+        out(f"claim     {claim.id}: {claim.sentence} ({_plural(len(claim.comparisons), 'test')})")
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
     out(f"power     {effect}")
@@ -79,6 +79,10 @@ def _print_questions(resolved: "Resolved") -> None:
         out(f"left out  {cell}: {reason}")
     for text in resolved.unresolved:
         out(f"note      {text}: ids are provisional")
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _detectable(seeds: int, level: float, tests: int) -> str:

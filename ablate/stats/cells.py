@@ -218,4 +218,5 @@ def _agreed(values: Iterable[Any]) -> Any:
 def _mean(values: Iterable[Any]) -> float | None:
     """Mean of the values that are there: a method that grows trains more on some seeds."""
     known = [float(value) for value in values if not pd.isna(value)]
-    return sum(known) / len(known) if known else None
+    mean = sum(known) / len(known) if known else None
+    return int(mean) if mean is not None and mean.is_integer() else mean

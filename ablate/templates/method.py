@@ -19,10 +19,12 @@ class MyMethod(Method):
 
     def init(self, site: Site, generator):
         """Starting values of one site; draw from `generator` alone, the right factor first."""
-        return {{
-            "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
-            "b": zeros(site.outputs, self.rank),
-        }}
+        return {
+            {
+                "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
+                "b": zeros(site.outputs, self.rank),
+            }
+        }
 
     def update(self, p):
         """Of S sites: left (S, outputs, R), core (S, R, R) or None, right (S, R, inputs)."""

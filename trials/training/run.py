@@ -62,6 +62,7 @@ class Run:
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
+        self._best_outputs: Tensor | None = None
         self._seconds_before = 0.0
         self._started = self._saved = time.monotonic()
         if torch.device(assignment.device).type == "cuda":
@@ -122,7 +123,7 @@ class Run:
         return frozenset(steps) | {total}
 
     def _evaluate(self) -> Progress:
-        scores = self._scores(self.spec.splits.search)[0]
+        scores, outputs, _ = self._scores(self.spec.splits.search)
         primary = scores[self.task.definition.primary]
         progress = Progress(
             step=self.member.step,
@@ -138,6 +139,7 @@ class Run:
         if self._is_best(primary):
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
+            self._best_outputs = outputs
         self._save()
         return progress
 
@@ -150,9 +152,12 @@ class Run:
         sign = 1 if self.task.definition.direction == "higher" else -1
         return sign * primary > sign * self.best[0]
 
-    def _scores(self, part: str) -> tuple[dict[str, float], Tensor, Encoded]:
+    def _scores(
+        self, part: str, known: Tensor | None = None
+    ) -> tuple[dict[str, float], Tensor, Encoded]:
+        """Scores, outputs and examples of a split; outputs that are known are not made again."""
         data = encoded(self.assignment, part)
-        outputs = self.pack.outputs(self.member, data)
+        outputs = self.pack.outputs(self.member, data) if known is None else known
         return self.task.scores(outputs.numpy(), data.labels), outputs, data
 
     def _finish(self) -> TrialResult:
@@ -166,7 +171,8 @@ class Run:
             parts.append(self.spec.splits.report)
         scores, files = {}, {"adapter": ADAPTER}
         for part in parts:
-            scores[part], outputs, data = self._scores(part)
+            known = self._best_outputs if part == self.spec.splits.search else None
+            scores[part], outputs, data = self._scores(part, known)
             files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
             write_predictions(self.folder / files[f"predictions_{part}"], self.task, outputs, data)
         if not math.isfinite(scores[parts[-1]][self.task.definition.primary]):

@@ -13,7 +13,7 @@ from trials.backbones import FAMILIES, Backbone
 from trials.catalogue import complete
 from trials.contract import Padding, examples, model_of
 from trials.places import Assignment, Places
-from trials.spec import Dropout, Evaluate, Recipe, Splits, TrialSpec
+from trials.spec import Dropout, Evaluate, Recipe, Schedule, Splits, TrialSpec
 from trials.tasks.base import Encoded
 from trials.tasks.embedded import FOLDER
 from trials.training.member import Member
@@ -55,7 +55,9 @@ def spec_of(method: str = "lora", *, seed: int = 3, given: Any = None, **more: A
     )
 
 
-def member_of(backbone: Backbone, method: str = "lora", data: Encoded = DATA, **more: Any) -> Member:
+def member_of(backbone: Backbone, method: str = "lora", **more: Any) -> Member:
+    """A member on the random token ids of the contract, or on `data`."""
+    data: Encoded = more.pop("data", DATA)
     return Member(spec_of(method, **more), backbone, data)
 
 
@@ -98,3 +100,21 @@ def assignment_of(folder: Path, root: Path, **more: Any) -> Assignment:
         places=Places(data=(str(root),)),
         folder=str(folder),
     )
+
+
+def golden(method: str) -> list[float]:
+    """Last loss, norm and first numbers after ten steps in float64 on the embedded backbone."""
+    rows = [[2, *range(10 + i, 16 + 2 * i), 3] for i in range(12)]
+    data = Encoded(rows, None, [i % 2 for i in range(12)], [str(i) for i in range(12)], 0)
+    backbone = tiny_backbone()
+    given = {} if method == "lora_mini" else {"rank": 4}
+    more = {
+        "given": given,
+        "dropout": Dropout(backbone=0.1, adapter=0.1),
+        "schedule": Schedule(warmup=0.2),
+        "steps": 10,
+    }
+    member = member_of(backbone, method, data=data, **more)
+    loss = train(backbone, [member], 10)[0][-1]
+    values = member.parameters.values
+    return [loss, float(values.norm()), *values[:4].tolist(), *values[-20:-16].tolist()]

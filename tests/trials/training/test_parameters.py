@@ -16,7 +16,7 @@ SITES = (
 HEAD = ((Site("head.dense", "head", 3, 3), True), (Site("head.out", "head", 2, 3), False))
 
 
-def made(method: Method, *, seed: int = 0, train_head: bool = True, std: float = 0.02) -> Parameters:
+def made(method: Method, seed: int = 0, train_head: bool = True, std: float = 0.02) -> Parameters:
     return Parameters(method, SITES, HEAD, seed=seed, train_head=train_head, head_std=std)
 
 
