@@ -50,8 +50,6 @@ def test_a_mixed_pack_of_five_equals_five_trials_alone() -> None:
         assert max(abs(x - y) for x, y in zip(together, apart, strict=True)) < 1e-12
         assert gap(one.parameters.values, other.parameters.values) < 1e-11, one.spec.method
     assert packed[4].curves()["total_rank"] == alone[4].curves()["total_rank"] > 4
-    for first, second in zip(packed, [*packed[1:], packed[0]], strict=True):
-        assert abs(first.take_train_loss() - second.take_train_loss()) != 0
     assert abs(of_pack[0][-1] - of_pack[1][-1]) > 1e-3, "all members are alike: proves nothing"
 
 

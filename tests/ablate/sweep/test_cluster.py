@@ -1,0 +1,134 @@
+"""Connecting to Ray: what is decided before a cluster answers."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablate.profile import Profile
+from ablate.sweep import cluster
+from trials.errors import UserError
+
+ROOT = Path(cluster.__file__).parents[2]
+
+
+@pytest.fixture
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+
+
+def test_a_local_ray_gets_a_token_of_its_own(
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch)
+    cluster._make_token()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    first = os.environ.pop("RAY_AUTH_TOKEN")
+    assert len(first) == 64
+    del os.environ["RAY_AUTH_MODE"]
+    cluster._make_token()
+    assert os.environ["RAY_AUTH_TOKEN"] != first
+
+
+def test_no_token_where_ray_has_read_its_settings(
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())  # type: ignore[arg-type]
+    cluster._make_token()
+    assert "RAY_AUTH_MODE" not in os.environ
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_the_mode_that_a_user_set_stands(
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster._make_token()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def found(monkeypatch: pytest.MonkeyPatch, resources: Mapping[str, float]) -> None:
+    ray = SimpleNamespace(cluster_resources=lambda: dict(resources))
+    monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "each"),
+    [
+        ({}, {"CPU": 2.0}, {"CPU": 1.0}),
+        ({}, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}),
+        ({"device": "cpu"}, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 1.0}),
+        ({"gpus_per_trial": 0.5}, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 0.5}),
+        ({"cpus_per_trial": 2.0}, {"CPU": 2.0}, {"CPU": 2.0}),
+        # A cluster may grow what it does not have yet.
+        ({"device": "cuda", "address": "ray://a:1"}, {"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}),
+        ({"cpus_per_trial": 9.0, "address": "ray://a:1"}, {"CPU": 2.0}, {"CPU": 9.0}),
+    ],
+)
+def test_what_a_trial_takes(
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, object],
+    there: dict[str, float],
+    each: dict[str, float],
+) -> None:
+    found(monkeypatch, there)
+    assert cluster.resources(Profile(**given)) == each  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_is_not_there_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, {"CPU": 2.0})
+    with pytest.raises(UserError, match="no GPU"):
+        cluster.resources(Profile(device="cuda"))
+
+
+def test_a_trial_larger_than_the_machine_would_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found(monkeypatch, {"CPU": 2.0})
+    with pytest.raises(UserError, match="takes 4 CPUs"):
+        cluster.resources(Profile(cpus_per_trial=4.0))
+    found(monkeypatch, {"CPU": 2.0, "GPU": 1.0})
+    with pytest.raises(UserError, match="takes 2 GPUs"):
+        cluster.resources(Profile(gpus_per_trial=2.0))
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_soon(tmp_path: Path) -> None:
+    """In a process of its own: Ray may be asked to connect once a process."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    script = f"""
+from ablate.profile import Profile
+from ablate.sweep import cluster
+from trials.errors import UserError
+try:
+    with cluster.connected(Profile(address="{address}")):
+        print("connected")
+except UserError as error:
+    print("said", error)
+"""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT, capture_output=True, text=True, timeout=40, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert "said" in done.stdout, done.stderr[-2000:]
+    assert address in done.stdout
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - started < 30
+    assert not list(tmp_path.glob("ablate-*")), "Tune's folder is gone"

@@ -1,0 +1,138 @@
+"""What a Tune job adds to a trial, without a cluster."""
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_training import Training, nobody_crashes, planned
+
+with warnings.catch_warnings():
+    # Ray's own, at its import.
+    warnings.simplefilter("ignore")
+    from ablate.sweep import job
+    from ablate.sweep.job import PROGRESS, RESULT, Job
+
+from trials.places import Assignment, Places
+from trials.spec import TrialResult
+from trials.training import run as training_run
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The GPUs that Ray gave this job."""
+    found: list[str] = []
+    context = SimpleNamespace(
+        get_accelerator_ids=lambda: {"GPU": list(found)}, get_node_id=lambda: "0123456789abcdef"
+    )
+    monkeypatch.setattr(job.ray, "get_runtime_context", lambda: context)
+    return found
+
+
+def assignment(folder: Path, number: int = 0, **changes: Any) -> Assignment:
+    plan = planned(tune=None)
+    spec = plan.spec(plan.cells[0], {}, number, "confirm")
+    made = Assignment(
+        spec=spec, task=spec.task, backbone=spec.backbone, places=Places(), folder=str(folder)
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_where_a_trial_ran_is_recorded(gpus: list[str]) -> None:
+    result = {"environment": {"torch": "2"}, "status": "finished"}
+    assert job._placed(result)["environment"] == {"torch": "2", "node": "0123456789ab"}
+    gpus += ["1", "3"]
+    placed = job._placed(result)
+    assert placed["environment"]["gpu"] == "1,3"
+    assert result["environment"] == {"torch": "2"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "torch_has", "device"),
+    [
+        ("auto", [], True, "cpu"),
+        ("auto", ["0"], True, "cuda"),
+        ("auto", ["0"], False, "cpu"),
+        ("cpu", ["0"], True, "cpu"),
+        ("cuda", ["0"], True, "cuda"),
+    ],
+)
+def test_the_device_is_what_ray_gave(
+    gpus: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    wanted: str,
+    given: list[str],
+    torch_has: bool,
+    device: str,
+) -> None:
+    import torch
+
+    gpus += given
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_has)
+    assert job._on_device(assignment(tmp_path, device=wanted)).device == device
+
+
+class FakeRun:
+    """`trials.training.run.Run`, in no time."""
+
+    opened: list[str] = []
+    closed: list[str] = []
+
+    def __init__(self, given: Assignment) -> None:
+        self.assignment = given
+        self.training = Training(given.spec, nobody_crashes)
+        self.opened.append(given.spec.id)
+
+    def advance(self) -> Any:
+        return self.training.advance()
+
+    def result(self, status: Any, reason: str) -> TrialResult:
+        return TrialResult(status=status, reason=reason)
+
+    def close(self) -> None:
+        self.closed.append(self.assignment.spec.id)
+
+
+def told(job: Job, given: Assignment) -> None:
+    job.setup({"assignment": json.loads(json.dumps(given.to_json()))})
+
+
+def test_a_job_trains_one_trial_and_takes_another(
+    gpus: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(training_run, "Run", FakeRun)
+    monkeypatch.setattr(FakeRun, "opened", [])
+    monkeypatch.setattr(FakeRun, "closed", [])
+    first, second = assignment(tmp_path / "1", 1), assignment(tmp_path / "2", 2)
+    process: Job = object.__new__(Job)
+    told(process, first)
+    assert not FakeRun.opened, "loading is left to the first step, where a failure is a result"
+    steps = [process.step() for _ in range(5)]
+    assert [s["done"] for s in steps] == [False] * 4 + [True]
+    assert [json.loads(s[PROGRESS])["step"] for s in steps[:4]] == [2, 4, 6, 8]
+    stopped = TrialResult.from_json(json.loads(steps[1][RESULT]))
+    assert (stopped.status, stopped.reason) == ("pruned", "stopped at step 4")
+    whole = TrialResult.from_json(json.loads(steps[4][RESULT]))
+    assert whole.status == "finished"
+    assert whole.environment["node"] == "0123456789ab"
+    assert FakeRun.closed == [first.spec.id]
+
+    assert process.reset_config({"assignment": second.to_json()})
+    process.step()
+    process.cleanup()
+    assert FakeRun.opened == FakeRun.closed == [first.spec.id, second.spec.id]
+
+
+def test_what_cannot_start_is_a_result(gpus: list[str], tmp_path: Path) -> None:
+    process: Job = object.__new__(Job)
+    told(process, assignment(tmp_path, task="./not_there"))
+    made = process.step()
+    assert made["done"]
+    result = TrialResult.from_json(json.loads(made[RESULT]))
+    assert result.status == "crashed"
+    assert "not_there" in str(result.reason)
+    assert (tmp_path / result.files["traceback"]).is_file()

@@ -1,0 +1,120 @@
+"""The profile: file, then environment, then flags; none of it in any id."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.profile import Profile
+from trials.errors import UserError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "profiles.toml"
+    path.write_text(
+        '[default]\ndevice = "cpu"\ncpus = 2\nstore = "/from/file"\n[big]\ndevice = "cuda"\n'
+    )
+    return path
+
+
+def read(file: Path, flags: Any = (), name: str | None = None, **environment: str) -> Profile:
+    return Profile.read(dict(flags), name=name, environment=environment, file=file)
+
+
+def test_nothing_given_is_the_defaults(tmp_path: Path) -> None:
+    found = read(tmp_path / "none.toml")
+    assert found == Profile(store=str(Path("ablate-store").resolve()))
+    assert found.threads == 1
+
+
+def test_values_rise_from_file_to_environment_to_flags(file: Path) -> None:
+    assert read(file).cpus == 2
+    assert read(file, ABLATE_CPUS="3").cpus == 3
+    assert read(file, {"cpus": 4.0}, ABLATE_CPUS="3").cpus == 4
+    assert read(file, {"cpus": None}, ABLATE_CPUS="3").cpus == 3
+    assert read(file).store == "/from/file"
+    assert read(file, ABLATE_STORE="/from/environment").store == "/from/environment"
+    assert read(file, {"store": "/flag"}, ABLATE_STORE="/from/environment").store == "/flag"
+    assert read(file, ABLATE_DEVICE="auto").device == "auto"
+
+
+def test_a_table_by_name(file: Path) -> None:
+    assert read(file, name="big").device == "cuda"
+    assert read(file, name="big").cpus is None
+    assert read(file, ABLATE_PROFILE="big").device == "cuda"
+    assert read(file, name="default", ABLATE_PROFILE="big").device == "cpu"
+
+
+def test_mlflows_own_variable_counts_least(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.toml"
+    assert read(nowhere, MLFLOW_TRACKING_URI="http://a").tracking_uri == "http://a"
+    both = {"MLFLOW_TRACKING_URI": "http://a", "ABLATE_TRACKING_URI": "http://b"}
+    assert read(nowhere, **both).tracking_uri == "http://b"
+
+
+def test_lists_are_folders_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    roots = (str(tmp_path / "a"), str(tmp_path / "b"))
+    nowhere = tmp_path / "none.toml"
+    assert read(nowhere, ABLATE_DATA=":".join(roots)).data == roots
+    assert read(nowhere, {"models": roots}).models == roots
+    with pytest.raises(UserError) as caught:
+        read(nowhere, {"data": (str(tmp_path / "c"), str(tmp_path / "d"))})
+    assert len(caught.value.problems) == 2
+
+
+def test_threads_are_whole(tmp_path: Path) -> None:
+    assert Profile(cpus_per_trial=2.0).threads == 2
+    assert Profile(cpus_per_trial=0.5).threads == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[default]\nstor = 'x'\n", r"stor.*store"),
+        ("[default\n", "profiles.toml"),
+        ("[default]\ndevice = 'cdua'\n", "cuda"),
+        # Each of these is a mistake of the file, and no traceback later.
+        ("[default]\ncpus = 'two'\n", "cpus"),
+        ("[default]\nstore = 5\n", "store"),
+        ("[default]\ncpus_per_trial = true\n", "cpus_per_trial"),
+        ("[default]\ndata = '/a/folder'\n", "data"),
+        ("default = 5\n", "default"),
+    ],
+)
+def test_mistakes_of_the_file(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=match) as caught:
+        read(path)
+    assert "/f" not in str(caught.value).split(), "a path is not a list of its letters"
+
+
+def test_all_unknown_keys_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text("[default]\nstor = 'x'\ndevise = 'cpu'\n")
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert [p.key for p in caught.value.problems] == ["stor", "devise"]
+
+
+def test_a_profile_that_is_not_there(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="bgi.*big"):
+        read(file, name="bgi")
+    with pytest.raises(UserError, match="there is no"):
+        read(tmp_path / "none.toml", name="big")
+
+
+def test_numbers_of_the_environment(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="ABLATE_CPUS must be a number"):
+        read(tmp_path / "none.toml", ABLATE_CPUS="two")
+    with pytest.raises(UserError, match="ABLATE_CPUS"):
+        read(tmp_path / "none.toml", ABLATE_CPUS="nan")
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:0", ""])
+def test_a_device_that_is_not_known(tmp_path: Path, device: str) -> None:
+    with pytest.raises(UserError, match="not known"):
+        read(tmp_path / "none.toml", {"device": device})

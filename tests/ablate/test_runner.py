@@ -1,0 +1,167 @@
+"""A run from its file to its report: what it leaves, and what a second one does."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mini_study import Ran, keys, run_mini, scores, searched, state
+
+from ablate import api, journal, runner
+from ablate.profile import Profile
+from ablate.runner import Options
+from ablate.study import Study
+from trials.errors import UserError
+
+ALONE = Options(in_process=True, tracking=False)
+
+
+def events(store: Path) -> list[str]:
+    return [event.kind for event in journal.read(store / "mini" / "journal")]
+
+
+def test_every_outcome_has_an_exit_status() -> None:
+    assert runner.EXIT_STATUS == {"done": 0, "failures": 3, "stopped": 4}
+
+
+def test_it_runs_to_its_end(ran: Ran) -> None:
+    assert ran.outcome == "done"
+    found = ran.state()
+    assert found.ended == "done"
+    assert len(found.trials) == 8
+    assert {t.status for t in found.trials.values()} == {"finished"}
+    assert all(sorted(t.reports) == [2, 4] for t in found.trials.values())
+    stages = [t.spec_json["stage"] for t in found.trials.values()]
+    assert (stages.count("search"), stages.count("confirm")) == (4, 4)
+    for trial in found.trials.values():
+        result = trial.result
+        assert result is not None
+        report = {"held_out"} if trial.ask is not None else {"held_out", "validation"}
+        assert set(result.scores) == report, "the search never reads the split that is shown"
+
+
+def test_it_leaves_files_that_a_person_can_open(ran: Ran) -> None:
+    folder = ran.folder
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["study"] == "mini"
+    assert not plan["provisional"]
+    assert (folder / "frame.parquet").is_file()
+    assert (folder / "report" / "report.html").is_file()
+    findings = json.loads((folder / "report" / "findings.json").read_text())
+    assert findings["schema"] == 1
+    assert json.loads((folder / "origin.json").read_text())["file"] == str(ran.file)
+    for identity in ran.state().trials:
+        inside = {path.name for path in (folder / "trials" / identity).iterdir()}
+        assert "adapter.safetensors" in inside
+        assert "predictions_held_out.jsonl.gz" in inside
+        assert "checkpoint.safetensors" not in inside, "of no use once the trial has ended"
+    assert not (ran.store / "mlflow.db").exists()
+
+
+def test_a_second_run_trains_nothing(ran: Ran, tmp_path: Path) -> None:
+    copy = ran.copy(tmp_path)
+    before = events(copy.store)
+    study = api.load(copy.file, store=str(copy.store), device="cpu")
+    assert study.run(ALONE) == "done"
+    after = events(copy.store)
+    assert after[: len(before)] == before
+    assert set(after[len(before) :]) <= {"ended"}
+    assert scores(state(copy.store)) == scores(ran.state())
+
+
+def test_stopped_and_resumed_it_is_the_same_bit_for_bit(ran: Ran, tmp_path: Path) -> None:
+    outcomes = [run_mini(tmp_path, limit=limit).outcome for limit in (1, 4, None)]
+    assert outcomes == ["stopped", "stopped", "done"]
+    whole, parts = ran.state(), state(tmp_path / "store")
+    assert searched(parts) == searched(whole)
+    assert scores(parts) == scores(whole)
+    assert events(tmp_path / "store").count("finished") == 8
+    assert events(tmp_path / "store").count("started") == 8
+    assert len(parts.revisions) == 1
+
+
+def test_a_stopped_study_has_a_report_already(tmp_path: Path) -> None:
+    """Before the first confirmed trial, too."""
+    assert run_mini(tmp_path, limit=1).outcome == "stopped"
+    folder = tmp_path / "store" / "mini"
+    assert (folder / "report" / "report.html").is_file()
+    assert state(tmp_path / "store").ended == "stopped"
+
+
+def test_a_failed_trial_is_an_outcome_of_its_own(tmp_path: Path) -> None:
+    """A learning rate that overflows at once: every ask of both arms diverges."""
+    space = {"learning_rate": {"choices": [1e38, 2e38]}}
+    tune = {**keys()["tune"], "space": space}
+    train = {**keys()["train"], "clip": None}
+    made = run_mini(tmp_path, tune=tune, train=train)
+    assert made.outcome == "failures"
+    statuses = {t.status for t in made.state().trials.values()}
+    assert statuses == {"diverged"}
+    assert not made.state().chosen
+    findings = json.loads((made.folder / "report" / "findings.json").read_text())
+    assert (made.folder / "report" / "report.html").is_file()
+    assert findings["claims"][0]["verdict"] == "undecided"
+
+
+@pytest.mark.parametrize(("keep", "adapters"), [("best", 2), ("none", 0)])
+def test_only_the_adapters_to_keep_stay(
+    ran: Ran, tmp_path: Path, keep: str, adapters: int
+) -> None:
+    copy = ran.copy(tmp_path)
+    study = api.load(copy.file, settings=[f"keep={keep}"], store=str(copy.store), device="cpu")
+    assert study.run(ALONE) == "done"
+    found = list(copy.folder.glob("trials/*/adapter.safetensors"))
+    assert len(found) == adapters
+    predictions = list(copy.folder.glob("trials/*/predictions_validation.jsonl.gz"))
+    assert len(predictions) == 4, "predictions always stay"
+
+
+def test_each_event_is_shown(tmp_path: Path) -> None:
+    seen: list[str | None] = []
+    study = api.load(keys(tune=None, confirm={"seeds": 1}), store=str(tmp_path), device="cpu")
+    outcome = study.run(ALONE, lambda resolved, found: seen.append(found.ended))
+    assert outcome == "done"
+    assert seen[-1] == "done"
+    assert seen.count(None) >= 2 * 4
+
+
+def refused(tmp_path: Path, match: str, profile: dict[str, Any], **changes: Any) -> None:
+    """Nothing may be left behind that looks like a study."""
+    study = Study.from_dict(keys(**changes))
+    options = dataclasses.replace(ALONE, tracking=profile.get("tracking_uri") is not None)
+    where = Profile(**{"store": str(tmp_path / "store"), **profile})
+    with pytest.raises(UserError, match=match):
+        runner.run(study, where, options)
+    assert not (tmp_path / "store" / "mini" / "journal").exists()
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(tmp_path, "cannot be written", {"store": str(tmp_path / "file" / "store")})
+
+
+def test_a_tracking_server_that_is_away(tmp_path: Path) -> None:
+    refused(tmp_path, "does not answer", {"tracking_uri": "http://127.0.0.1:9"})
+
+
+def test_targets_that_match_nothing(tmp_path: Path) -> None:
+    refused(tmp_path, "gate", {}, targets=["gate"])
+
+
+def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not eight crashed trials."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(tmp_path, "cuda", {"device": "cuda"})
+
+
+def test_two_runs_of_a_study_at_once_are_refused(ran: Ran, tmp_path: Path) -> None:
+    copy = ran.copy(tmp_path)
+    study = api.load(copy.file, store=str(copy.store), device="cpu")
+    with (
+        journal.Journal.open(copy.folder / "journal"),
+        pytest.raises(UserError, match="is being run by"),
+    ):
+        study.run(ALONE)

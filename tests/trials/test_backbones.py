@@ -1,0 +1,214 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from trials import backbones
+from trials.backbones import FAMILIES, family_of, find, folder_digest, head_sites, sites
+from trials.errors import UserError
+from trials.methods.base import Site
+from trials.targets import CANONICAL_TARGETS
+
+ENCODER = ("query", "key", "value", "attention_output", "intermediate", "output")
+TINY = find("tiny")
+assert TINY is not None
+
+
+def skeleton_of(family: str) -> Any:
+    """Two layers of a family, without weights."""
+    extra: dict[str, Any] = {"num_key_value_heads": 2} if family in ("llama", "mistral") else {}
+    if family == "qwen2":
+        extra = {"num_key_value_heads": 2, "layer_types": ["full_attention"] * 2}
+    config = transformers.AutoConfig.for_model(
+        family, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        vocab_size=60, max_position_embeddings=40, pad_token_id=0, **extra,
+    )  # fmt: skip
+    return backbones.skeleton(config, 3)
+
+
+def sites_of(family: str, targets: Any) -> list[Site]:
+    return sites(skeleton_of(family), FAMILIES[family], targets)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_target_of_a_family_is_in_every_layer(family: str) -> None:
+    for target in FAMILIES[family].targets:
+        found = sites_of(family, (target,))
+        assert len(found) == 2, target
+        assert [site.target for site in found] == [target] * 2
+        assert "0" in found[0].name
+        assert "1" in found[1].name
+
+
+@pytest.mark.parametrize(
+    ("family", "target", "path"),
+    [
+        ("bert", "query", "bert.encoder.layer.0.attention.self.query"),
+        ("bert", "attention_output", "bert.encoder.layer.0.attention.output.dense"),
+        ("bert", "output", "bert.encoder.layer.0.output.dense"),
+        ("roberta", "intermediate", "roberta.encoder.layer.0.intermediate.dense"),
+        ("llama", "gate", "model.layers.0.mlp.gate_proj"),
+        ("llama", "output", "model.layers.0.mlp.down_proj"),
+    ],
+)
+def test_a_target_is_the_map_that_its_name_says(family: str, target: str, path: str) -> None:
+    assert sites_of(family, (target,))[0].name == path
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_output_is_never_the_attentions_output(family: str) -> None:
+    assert not [s.name for s in sites_of(family, ("output",)) if "attention" in s.name]
+    names = [s.name for s in sites_of(family, ENCODER)]
+    assert len(names) == len(set(names)) == 12
+
+
+def test_shapes_are_those_of_the_weight() -> None:
+    made = sites_of("llama", CANONICAL_TARGETS)
+    found = {site.target: (site.outputs, site.inputs, site.slices) for site in made}
+    assert found == {
+        "query": (32, 32, 1), "key": (16, 32, 1), "value": (16, 32, 1),
+        "attention_output": (32, 32, 1), "gate": (48, 32, 1), "intermediate": (48, 32, 1),
+        "output": (32, 48, 1),
+    }  # fmt: skip
+
+
+def test_sites_come_in_the_order_of_the_modules_whatever_is_asked_for() -> None:
+    assert sites_of("bert", ("value", "query")) == sites_of("bert", ("query", "value"))
+
+
+def test_expressions_match_whole_paths_and_never_the_head() -> None:
+    found = sites_of("roberta", {"modules": [r".*dense"]})
+    assert len(found) == 6
+    assert not [s.name for s in found if "classifier" in s.name]
+    with pytest.raises(UserError, match=r"target 'query' matches no module"):
+        sites_of("bert", {"modules": ["query"]})
+
+
+@pytest.mark.parametrize(
+    ("family", "targets", "message"),
+    [
+        ("bert", ("qeury",), "target 'qeury' matches no module of this backbone; did you mean "
+            "'query'?"),
+        ("bert", ("query", "gate"), "target 'gate' matches no module of this backbone"),
+        ("bert", {"modules": ["nope"]}, "target 'nope' matches no module of this backbone; it has "
+            "query, key, value, attention_output, intermediate, output"),
+    ],
+)  # fmt: skip
+def test_a_target_that_is_not_there_names_the_nearest(
+    family: str, targets: Any, message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        sites_of(family, targets)
+    assert str(error.value).startswith(message)
+
+
+def test_all_targets_that_are_not_there_come_at_once() -> None:
+    with pytest.raises(UserError) as error:
+        sites_of("bert", ("gate", "up", "query"))
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("bert", [("classifier", 3, True)]),
+        ("roberta", [("classifier.dense", 32, True), ("classifier.out_proj", 3, True)]),
+        ("llama", [("score", 3, False)]),
+    ],
+)
+def test_heads_are_those_of_the_family(family: str, expected: list) -> None:
+    found = head_sites(skeleton_of(family), FAMILIES[family])
+    assert [(site.name, site.outputs, bias) for site, bias in found] == expected
+    assert all(site.inputs == 32 for site, _ in found)
+
+
+def test_an_unknown_family_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="backbones of type 'gpt2' are not known; expected one of"):
+        family_of(transformers.AutoConfig.for_model("gpt2"))
+
+
+def test_the_embedded_backbone_loads_frozen_once() -> None:
+    backbone = backbones.load("tiny", 2)
+    assert backbone is backbones.load("tiny", 2)
+    assert backbone.name == "tiny"
+    assert backbone.digest == backbones.resolve("tiny") == folder_digest(TINY)
+    assert not backbone.model.training
+    assert not any(p.requires_grad for p in backbone.model.parameters())
+    assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}
+    assert backbone.tokenizer.padding_side == "right"
+    assert backbone.initializer_range == 0.05
+    assert backbone.model.config.num_labels == 2
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the embedded backbone's folder."""
+    return Path(shutil.copytree(TINY, tmp_path / "models" / "mine"))
+
+
+def test_a_digest_is_of_names_and_bytes_and_not_of_the_place(copied: Path) -> None:
+    assert folder_digest(copied) == folder_digest(TINY)
+    (copied / "README.md").write_text("not read")
+    assert folder_digest(copied) == folder_digest(TINY)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_digest_changes_with_a_byte(copied: Path, name: str) -> None:
+    before = folder_digest(copied)
+    data = bytearray((copied / name).read_bytes())
+    data[-2] ^= 1
+    (copied / name).write_bytes(data)
+    changed = folder_digest(copied)
+    assert changed != before
+    (copied / name).rename(copied / f"other-{name}")
+    assert folder_digest(copied) not in (before, changed)
+
+
+def test_a_name_is_looked_up_under_the_roots_in_their_order(copied: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(copied, second / "mine")
+    assert find("mine", (tmp_path / "none", copied.parent, second)) == copied
+    assert find("mine", (second, copied.parent)) == second / "mine"
+    assert find("./models/mine", base=tmp_path) == copied
+    assert find("someone/mine") is None
+
+
+def test_a_root_may_hold_a_backbone_called_tiny(copied: Path) -> None:
+    shutil.copytree(copied, copied.parent / "tiny")
+    assert find("tiny", (copied.parent,)) == copied.parent / "tiny"
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        backbones.load("./models/none", 2, base=tmp_path)
+    expected = f"backbone './models/none': no config.json in {tmp_path / 'models' / 'none'}"
+    assert str(error.value) == expected
+
+
+def test_a_folder_without_weights_is_the_users_mistake(copied: Path) -> None:
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=f"backbone {copied}: .*model.safetensors"):
+        backbones.load("mine", 2, (copied.parent,))
+
+
+@pytest.mark.parametrize("call", [backbones.resolve, backbones.configuration])
+def test_without_a_hub_the_message_says_which_folder_would_do(call: Any) -> None:
+    with pytest.raises(UserError) as error:
+        call("someone/backbone-that-is-nowhere")
+    message = str(error.value)
+    assert message.startswith("backbone 'someone/backbone-that-is-nowhere' is neither a folder")
+    assert "config.json, model.safetensors and tokenizer.json" in message
+    assert "--models ROOT reads ROOT/NAME" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "width"),
+    [("roberta-base", 12, 768), ("FacebookAI/roberta-large-mnli@main", 24, 1024),
+     ("bert-base-uncased", 12, 768)],
+)  # fmt: skip
+def test_packaged_configurations_need_no_hub(name: str, layers: int, width: int) -> None:
+    config = backbones.configuration(name)
+    assert (config.num_hidden_layers, config.hidden_size) == (layers, width)

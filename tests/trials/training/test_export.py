@@ -1,0 +1,117 @@
+"""On the embedded backbone, read back by the libraries that others would use."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from cases import RECIPE, member_of, spec_of, tiny_backbone, train
+from peft import PeftModel
+from torch import Tensor
+
+from trials.backbones import Backbone, find
+from trials.errors import UserError
+from trials.tasks.base import Encoded
+from trials.tasks.locate import load as load_task
+from trials.training import checkpoint, export
+from trials.training.data import collate
+from trials.training.member import Member
+from trials.training.pack import Pack
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+IDS = [[2, *range(10 + i, 16 + 2 * i), 3] for i in range(12)]
+DATA = Encoded(IDS, None, [i % 2 for i in range(12)], [str(i) for i in range(12)], 0)
+GIVEN: dict[str, dict[str, Any]] = {
+    "lora": {"rank": 4},
+    "tlora": {"rank": 6},
+    "triadaptlora": {"rank": 4, "interval": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return tiny_backbone(torch.float32)
+
+
+@pytest.fixture(scope="module", params=GIVEN)
+def trained(request: pytest.FixtureRequest, backbone: Backbone) -> tuple[Member, Tensor]:
+    """A member and its outputs."""
+    member = member_of(backbone, request.param, data=DATA, given=GIVEN[request.param])
+    train(backbone, [member], 8)
+    with Pack(backbone) as pack:
+        return member, pack.outputs(member, DATA)
+
+
+@torch.no_grad()
+def outputs_of(model: Any) -> Tensor:
+    batch = collate(DATA, range(len(DATA)), 0)
+    made: Tensor = model.eval()(input_ids=batch.input_ids, attention_mask=batch.attention_mask)[0]
+    return made
+
+
+def plain_model() -> Any:
+    folder = find("tiny")
+    return transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+
+
+def assert_close(made: Tensor, expected: Tensor) -> None:
+    assert float(expected.std()) > 0.05, "nothing to compare"
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_peft_reads_the_adapter(
+    trained: tuple[Member, Tensor], backbone: Backbone, tmp_path: Path
+) -> None:
+    member, expected = trained
+    folder = export.to_peft(member, backbone, "some/backbone", tmp_path / "adapter")
+    model = PeftModel.from_pretrained(plain_model(), str(folder))
+    assert_close(outputs_of(model), expected)
+    assert model.peft_config["default"].base_model_name_or_path == "some/backbone"
+
+
+def test_transformers_reads_the_merged_folder(
+    trained: tuple[Member, Tensor], backbone: Backbone, tmp_path: Path
+) -> None:
+    member, expected = trained
+    before = {k: v.clone() for k, v in backbone.model.state_dict().items()}
+    folder = export.to_merged(member, backbone, load_task("tiny_acceptability"), tmp_path / "m")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    assert_close(outputs_of(model), expected)
+    assert model.config.id2label == {0: "unacceptable", 1: "acceptable"}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    sentence = "That lad will dash."
+    assert tokenizer(sentence).input_ids == backbone.tokenizer(sentence).input_ids
+    assert all(torch.equal(before[k], v) for k, v in backbone.model.state_dict().items())
+
+
+def test_a_trials_folder_gives_its_member_back(
+    trained: tuple[Member, Tensor], backbone: Backbone, tmp_path: Path
+) -> None:
+    member, expected = trained
+    tensors = {**member.parameters.trained, **member.parameters.frozen}
+    checkpoint.write(tmp_path / "adapter.safetensors", tensors, {})
+    again = export.load_member(tmp_path, member.spec, backbone, "adapter.safetensors")
+    with Pack(backbone) as pack:
+        assert torch.equal(pack.outputs(again, DATA), expected)
+
+
+def test_factors_hold_scale_and_core(trained: tuple[Member, Tensor]) -> None:
+    member, _ = trained
+    factors = export.site_factors(member)
+    assert set(factors) == {site.name for site in member.sites}
+    for group in member.parameters.groups:
+        with torch.no_grad():
+            deltas = member.method.update(group.tensors).delta()
+        for site, delta in zip(group.sites, deltas, strict=True):
+            left, right = factors[site.name]
+            torch.testing.assert_close(left @ right, delta)
+
+
+def test_an_adapter_that_was_not_kept_is_the_users_mistake(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    spec = spec_of()
+    assert spec.recipe == RECIPE
+    with pytest.raises(UserError, match=f"trial {spec.id[:12]}: no adapter in"):
+        export.load_member(tmp_path, spec, backbone, "adapter.safetensors")
