@@ -257,7 +257,7 @@ class TrialResult:
         num_examples: split -> number of scored examples.
         selected_step: step of the state that was kept; None when nothing was.
         selected_epoch: its epoch.
-        adapter_parameters: trained numbers of the method, at the end of training.
+        adapter_parameters: trained numbers of the method, in the state that was kept.
         head_parameters: trained numbers of the head.
         seconds: seconds of training and evaluation, over all interruptions.
         peak_memory_bytes: largest memory held on the device; of the process on CPU.

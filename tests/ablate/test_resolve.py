@@ -46,8 +46,7 @@ def test_what_the_package_ships_is_at_hand(tmp_path: Path) -> None:
     assert found.facts["tiny_acceptability"].grid == {"mcc": False, "accuracy": True}
     cell = found.plan.cells[0]
     assert found.splits(cell) == cell.template.splits
-    assert cell.template.splits.search == "held_out"
-    assert cell.template.splits.report != "held_out"
+    assert cell.template.splits == Splits(search="validation", report="test")
 
 
 def test_what_is_not_on_this_machine_stays_provisional(tmp_path: Path) -> None:

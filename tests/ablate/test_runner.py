@@ -37,7 +37,7 @@ def test_it_runs_to_its_end(ran: Ran) -> None:
     for trial in found.trials.values():
         result = trial.result
         assert result is not None
-        report = {"held_out"} if trial.ask is not None else {"held_out", "validation"}
+        report = {"validation"} if trial.ask is not None else {"validation", "test"}
         assert set(result.scores) == report, "the search never reads the split that is shown"
 
 
@@ -54,7 +54,7 @@ def test_it_leaves_files_that_a_person_can_open(ran: Ran) -> None:
     for identity in ran.state().trials:
         inside = {path.name for path in (folder / "trials" / identity).iterdir()}
         assert "adapter.safetensors" in inside
-        assert "predictions_held_out.jsonl.gz" in inside
+        assert "predictions_validation.jsonl.gz" in inside
         assert "checkpoint.safetensors" not in inside, "of no use once the trial has ended"
     assert not (ran.store / "mlflow.db").exists()
 
@@ -113,7 +113,7 @@ def test_only_the_adapters_to_keep_stay(
     assert study.run(ALONE) == "done"
     found = list(copy.folder.glob("trials/*/adapter.safetensors"))
     assert len(found) == adapters
-    predictions = list(copy.folder.glob("trials/*/predictions_validation.jsonl.gz"))
+    predictions = list(copy.folder.glob("trials/*/predictions_test.jsonl.gz"))
     assert len(predictions) == 4, "predictions always stay"
 
 

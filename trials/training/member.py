@@ -115,6 +115,9 @@ class Member:
 
         A loss or gradient that is not finite stops the member and leaves its numbers alone.
         """
+        if self.optimiser.cohorts is not None:
+            # What is not alive yet counts neither for clipping nor for Adam's moments.
+            self.parameters.gradient.mul_(self.optimiser.cohorts > 0)
         norm = float(self.parameters.gradient.norm())
         if not math.isfinite(loss) or not math.isfinite(norm):
             what = f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"

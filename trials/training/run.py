@@ -57,8 +57,8 @@ class Run:
             code.load()
         self.task, self.backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.pack = Pack(self.backbone)
         self.member = Member(self.spec, self.backbone, train)
+        self.pack = Pack(self.backbone)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None

@@ -1,0 +1,337 @@
+"""Whole studies through Ray Tune, as a user starts them: killed, grown wrong, on two GPUs."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ablate
+from ablate import journal
+from ablate.journal import Event, State
+
+ROOT = Path(ablate.__file__).parents[1]
+
+MINI: dict[str, Any] = {
+    "study": "mini",
+    "tasks": ["tiny_acceptability"],
+    "backbones": ["tiny"],
+    "targets": ["query", "value"],
+    "arms": [{"method": "lora", "rank": 4}, {"method": "tlora", "rank": 4}],
+    "baselines": [{"method": "lora"}],
+    "train": {"steps": 4, "batch_size": 8, "max_length": 24, "evaluate": {"every": 2}},
+    "tune": {
+        "budget": {"trials": 4},
+        "parallel": 2,
+        "space": {"learning_rate": {"low": 1e-3, "high": 3e-2, "log": True}},
+        "pruner": {"name": "median", "n_startup_trials": 1},
+    },
+    "confirm": {"seeds": 2},
+}
+
+MINE = '''
+"""A method of one's own."""
+from dataclasses import dataclass
+
+from ablate import Method, Site, Update, hyper, kaiming_uniform, register, zeros
+
+
+@register("gated")
+@dataclass(frozen=True, kw_only=True)
+class Gated(Method):
+    """`ΔW = s · B diag(g) A` with a trained gate."""
+
+    rank: int = hyper(4, low=1, help="inner dimension")
+    scale: float = hyper(2.0, low=0.0, help="what the update is multiplied with")
+
+    def init(self, site: Site, generator):
+        return {
+            "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
+            "g": zeros(self.rank) + 1.0,
+            "b": zeros(site.outputs, self.rank),
+        }
+
+    def update(self, p):
+        return Update(left=p["b"] * p["g"].unsqueeze(-2), core=None, right=p["a"], scale=self.scale)
+'''
+
+BAD = '''
+from dataclasses import dataclass
+
+from ablate import Method, Site, Update, hyper, kaiming_uniform, register, zeros
+
+
+class Bad(Method):
+    def init(self, site: Site, generator):
+        return {
+            "a": kaiming_uniform(4, site.inputs, generator=generator),
+            "b": zeros(site.outputs, 4),
+        }
+
+    def update(self, p):
+        return Update(left=p["b"], core=None, right=p["a"], scale=1.0)
+
+
+@register("crashing")
+@dataclass(frozen=True, kw_only=True)
+class Crashing(Bad):
+    def update(self, p):
+        if float(p["b"].detach().abs().max()) > 0:
+            raise RuntimeError("no second step")
+        return super().update(p)
+
+
+@register("diverging")
+@dataclass(frozen=True, kw_only=True)
+class Diverging(Bad):
+    def update(self, p):
+        return Update(left=p["b"], core=None, right=p["a"], scale=1e30)
+
+
+@register("hungry")
+@dataclass(frozen=True, kw_only=True)
+class Hungry(Bad):
+    def update(self, p):
+        raise MemoryError("all of it")
+'''
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A short folder for Ray's sockets; nothing that names it may outlive the test."""
+    place = Path(tempfile.mkdtemp(prefix="e2e-"))
+    yield place
+    end_all(place)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def end_all(place: Path) -> None:
+    """End, by id, every process that was started with this folder for its temporary files."""
+    name = f"TMPDIR={place}\0".encode()
+    for _ in range(3):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if name in (entry / "environ").read_bytes() + b"\0":
+                    os.kill(int(entry.name), signal.SIGKILL)
+        time.sleep(0.2)
+
+
+def command(scratch: Path, *arguments: object) -> tuple[list[str], dict[str, Any]]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(scratch),
+        "HOME": str(scratch),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+    }
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    line = [sys.executable, str(ROOT / "ablate_peft.py"), *map(str, arguments)]
+    return line, {"env": environment, "cwd": scratch, "text": True}
+
+
+def ablate_command(scratch: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    line, options = command(scratch, *arguments)
+    return subprocess.run(line, capture_output=True, timeout=110, check=False, **options)
+
+
+def killed_in_mid_run(scratch: Path, record: Path, lines: int, *arguments: object) -> None:
+    """Start, and kill the driver and all that it started once the journal has so many lines."""
+    line, options = command(scratch, *arguments)
+    with (scratch / "first.txt").open("w") as log:
+        driver = subprocess.Popen(
+            line, stdout=log, stderr=log, start_new_session=True, **options
+        )  # fmt: skip
+        try:
+            limit = time.monotonic() + 100
+            while num_lines(record) < lines:
+                assert driver.poll() is None, (scratch / "first.txt").read_text()
+                assert time.monotonic() < limit, (scratch / "first.txt").read_text()
+                time.sleep(0.02)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(driver.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+    end_all(scratch)
+
+
+def num_lines(record: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in record.glob("*.jsonl"))
+
+
+def state(record: Path) -> State:
+    return journal.fold(journal.read(record))
+
+
+def answers(found: State) -> Any:
+    """What must be the same however a study was run."""
+    asks = {
+        cell: [(a.number, dict(a.values), a.trials) for a in asks]
+        for cell, asks in found.asks.items()
+    }
+    scores = {t.id: (t.status, (t.result_json or {})["scores"]) for t in found.trials.values()}
+    chosen = {c: {r: (x.ask, dict(x.values)) for r, x in k.items()} for c, k in found.chosen.items()}
+    return asks, chosen, scores
+
+
+def events(record: Path, kind: str) -> list[Event]:
+    return [event for event in journal.read(record) if event.kind == kind]
+
+
+def tracked_runs(file: Path) -> list[tuple[str, dict[str, str]]]:
+    """(status, tags) of every run that MLflow has not deleted."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as base:
+        query = "select run_uuid, status from runs where lifecycle_stage = 'active'"
+        found = base.execute(query).fetchall()
+        return [
+            (status, dict(base.execute("select key, value from tags where run_uuid=?", (run,))))
+            for run, status in found
+        ]
+
+
+def test_killed_and_started_again_it_is_the_study_that_was_never_killed(scratch: Path) -> None:
+    file = scratch / "mini.yaml"
+    file.write_text(json.dumps(MINI))
+    store, other = scratch / "store", scratch / "other"
+    run = ("run", file, "--store", store, "--cpus", 2)
+    killed_in_mid_run(scratch, store / "mini" / "journal", 14, *run)
+    cut = state(store / "mini" / "journal")
+    assert cut.ended is None
+    assert 0 < sum(t.final for t in cut.trials.values()) or cut.open_trials()
+
+    again = ablate_command(scratch, *run)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Traceback" not in again.stderr
+
+    twin = ablate_command(scratch, "run", file, "--store", other, "--in-process", "--spool",
+                          "--tracking-uri", "http://127.0.0.1:9")  # fmt: skip
+    assert twin.returncode == 0, twin.stdout + twin.stderr
+
+    record = store / "mini" / "journal"
+    ended = [event.data["trial"] for event in events(record, "finished")]
+    assert len(ended) == len(set(ended)) == len(state(record).trials)
+    assert answers(state(record)) == answers(state(other / "mini" / "journal"))
+    check_mlflow(store / "mlflow.db", state(record))
+
+
+def check_mlflow(file: Path, found: State) -> None:
+    """One parent, one run a cell, one a trial; none left running, none twice."""
+    runs = tracked_runs(file)
+    assert not [tags for status, tags in runs if status == "RUNNING"]
+    kinds = [tags.get("ablate.kind") for _, tags in runs]
+    assert kinds.count("study") == 1
+    assert kinds.count("cell") == 2
+    trials = [tags["ablate.trial"] for _, tags in runs if tags.get("ablate.kind") == "trial"]
+    assert sorted(trials) == sorted(found.trials)
+    by_id = {tags["ablate.trial"]: s for s, tags in runs if tags.get("ablate.kind") == "trial"}
+    for trial in found.trials.values():
+        assert by_id[trial.id] == ("FINISHED" if trial.status == "finished" else "KILLED")
+
+
+def test_methods_of_ones_own_on_two_gpus(scratch: Path) -> None:
+    """A good one that travels to the workers, and three that fail each in a way of its own."""
+    (scratch / "mine.py").write_text(MINE)
+    (scratch / "bad.py").write_text(BAD)
+    methods = ["lora", "gated", "crashing", "diverging", "hungry"]
+    keys = {
+        **MINI,
+        "study": "own",
+        "use": ["mine.py", "bad.py"],
+        "arms": [{"method": method} for method in methods],
+        "tune": None,
+    }
+    file = scratch / "own.yaml"
+    file.write_text(json.dumps(keys))
+    checked = ablate_command(scratch, "check", "mine.py")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    store = scratch / "store"
+    # `auto` on a machine without a GPU that torch can use: placed by Ray, trained on the CPU.
+    ran = ablate_command(scratch, "run", file, "--store", store, "--cpus", 4, "--gpus", 2)
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    record = store / "own" / "journal"
+    found = state(record)
+    by_method: dict[str, list[journal.Trial]] = {m: [] for m in methods}
+    for trial in found.trials.values():
+        by_method[trial.spec_json["method"]].append(trial)
+    statuses = {method: {t.status for t in trials} for method, trials in by_method.items()}
+    assert statuses == {
+        "lora": {"finished"}, "gated": {"finished"}, "crashing": {"crashed"},
+        "diverging": {"diverged"}, "hungry": {"out_of_memory"},
+    }  # fmt: skip
+    assert all(len(trials) == 2 for trials in by_method.values())
+
+    check_reasons(scratch, store, file)
+    check_places(record, found)
+    check_digest(scratch, file, found)
+
+
+def check_reasons(scratch: Path, store: Path, file: Path) -> None:
+    shown = json.loads(ablate_command(scratch, "status", file, "--store", store, "--json").stdout)
+    cells = {cell["arm"].split()[0]: cell for cell in shown["cells"]}
+    assert {arm: cell["failed"] for arm, cell in cells.items()} == {
+        "lora": 0, "gated": 0, "crashing": 2, "diverging": 2, "hungry": 2,
+    }  # fmt: skip
+    assert cells["crashing"]["reasons"] == ["RuntimeError: no second step"]
+    assert cells["hungry"]["reasons"] == ["MemoryError: all of it"]
+    assert cells["diverging"]["reasons"]
+    document = json.loads((store / "own" / "report" / "findings.json").read_text())
+    missing = json.dumps(document["missing"])
+    assert len(document["missing"]) == 6
+    assert "no second step" in missing
+    assert "all of it" in missing
+
+
+def check_places(record: Path, found: State) -> None:
+    """Both GPUs have work, and neither has two trials at a time."""
+    first = {}
+    for event in events(record, "reported"):
+        first.setdefault(event.data["trial"], event.seq)
+    last = {event.data["trial"]: event.seq for event in events(record, "finished")}
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for identity, begin in first.items():
+        result = found.trials[identity].result
+        assert result is not None
+        spans.setdefault(result.environment["gpu"], []).append((begin, last[identity]))
+    assert set(spans) == {"0", "1"}
+    for taken in spans.values():
+        taken.sort()
+        assert all(end < begin for (_, end), (begin, _) in zip(taken, taken[1:], strict=False))
+    begun = {event.data["trial"]: event.seq for event in events(record, "started")}
+    for seq in begun.values():
+        at_once = sum(begun[t] <= seq <= last[t] for t in begun)
+        assert at_once <= 3, "two that train, and one that waits for their place"
+
+
+def check_digest(scratch: Path, file: Path, found: State) -> None:
+    """A method that was changed is another: new trials of it, and the same of all others."""
+
+    def ids() -> dict[str, set[str]]:
+        made = json.loads(ablate_command(scratch, "plan", file, "--json").stdout)
+        arms = {cell["key"]: cell["arm"].split()[0] for cell in made["cells"]}
+        found: dict[str, set[str]] = {}
+        for trial in made["trials"]:
+            found.setdefault(arms[trial["cell"]], set()).add(trial["id"])
+        return found
+
+    before = ids()
+    assert set().union(*before.values()) == set(found.trials)
+    (scratch / "mine.py").write_text(MINE.replace("hyper(2.0", "hyper(2.5"))
+    after = ids()
+    assert before["gated"].isdisjoint(after["gated"])
+    assert {k: v for k, v in before.items() if k != "gated"} == {
+        k: v for k, v in after.items() if k != "gated"
+    }
