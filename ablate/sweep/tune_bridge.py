@@ -33,6 +33,7 @@ class Desk(Searcher):  # type: ignore[misc]
         self.resources = resources
         self.stopping = False
         self.trial_of: dict[str, str] = {}
+        self.last_error = "no message"
         self._places = (0.0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,7 +65,15 @@ class Desk(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The scheduler has heard it already."""
+        """The process of a trial died more often than it is started again.
+
+        Of every other end the scheduler hears; of an error it hears as well where Tune starts the
+        trial again.
+        """
+        identity = self.trial_of.get(trial_id)
+        if error and identity is not None:
+            reason = f"its process died {INFRASTRUCTURE_RETRIES + 1} times: {self.last_error}"
+            self.conductor.finish(identity, TrialResult(status="crashed", reason=reason))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the journal is the truth."""
@@ -101,10 +110,8 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
         self.desk.conductor.finish(self.desk.trial_of[trial.trial_id], made)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The process died more often than it is started again."""
-        reason = f"its process died {INFRASTRUCTURE_RETRIES + 1} times: {trial_error(trial)}"
-        result = TrialResult(status="crashed", reason=reason)
-        self.desk.conductor.finish(self.desk.trial_of[trial.trial_id], result)
+        """A process died; Tune starts the trial again or tells the searcher that it is over."""
+        self.desk.last_error = trial_error(trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Removed before it ran: Tune is being shut down."""

@@ -230,15 +230,13 @@ def test_killed_and_started_again_it_is_the_study_that_was_never_killed(scratch:
 def check_mlflow(file: Path, found: State) -> None:
     """One parent, one run a cell, one a trial; none left running, none twice."""
     runs = tracked_runs(file)
-    assert not [tags for status, tags in runs if status == "RUNNING"]
+    assert {status for status, _ in runs} == {"FINISHED"}
     kinds = [tags.get("ablate.kind") for _, tags in runs]
     assert kinds.count("study") == 1
     assert kinds.count("cell") == 2
     trials = [tags["ablate.trial"] for _, tags in runs if tags.get("ablate.kind") == "trial"]
     assert sorted(trials) == sorted(found.trials)
-    by_id = {tags["ablate.trial"]: s for s, tags in runs if tags.get("ablate.kind") == "trial"}
-    for trial in found.trials.values():
-        assert by_id[trial.id] == ("FINISHED" if trial.status == "finished" else "KILLED")
+    assert {t.status for t in found.trials.values()} <= {"finished", "pruned"}
 
 
 def test_methods_of_ones_own_on_two_gpus(scratch: Path) -> None:

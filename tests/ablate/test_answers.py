@@ -1,0 +1,112 @@
+"""Answers: frame, findings and page from the journal, and how often results were looked at."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mini_study import Ran, keys
+
+from ablate import answers, api, frame
+from ablate.api import Ablation
+from ablate.store import StudyFolder
+
+
+@pytest.fixture
+def study(ran: Ran, tmp_path: Path) -> Ablation:
+    copy = ran.copy(tmp_path)
+    return api.load(copy.file, store=str(copy.store), device="cpu")
+
+
+def results(*confirmed: str) -> pd.DataFrame:
+    rows = [
+        {"study": "s", "stage": "confirm", "task": "t", "arm": "a", "method": "a", "split": "test",
+         "seed": n, "metric": "m", "score": 0.5, "trial_id": name}
+        for n, name in enumerate(confirmed)
+    ]  # fmt: skip
+    return frame.check(pd.DataFrame(rows))
+
+
+def test_reading_the_same_results_twice_is_one_look(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    looks = [
+        answers.count_look(folder, results(*trials))
+        for trials in (("a", "b"), ("b", "a"), ("a", "b", "c"), ("a", "b", "c"), ("a", "b"))
+    ]
+    assert looks == [1, 1, 2, 2, 2]
+    lines = (tmp_path / "s" / "ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["num_trials"] for line in lines] == [2, 3]
+
+
+def test_no_results_are_no_look(tmp_path: Path) -> None:
+    nothing = results("a").assign(status="missing", score=None)
+    assert answers.count_look(StudyFolder(tmp_path / "s"), frame.check(nothing)) == 1
+    assert not (tmp_path / "s" / "ledger.jsonl").exists()
+
+
+def test_the_same_data_are_the_same_findings(study: Ablation) -> None:
+    assert study.findings() == study.findings()
+    document = study.findings()
+    assert document["looks"] == 1
+    assert document["split"] == "test"
+    (claim,) = document["claims"]
+    assert claim["id"] == "c"
+    assert {cell["n"] for cell in document["cells"]} == {2}
+
+
+def test_findings_are_those_of_the_scores(study: Ablation) -> None:
+    """Means and the paired difference, by hand."""
+    data = study.results()
+    shown = data[(data["stage"] == "confirm") & (data["split"] == "test") & (data["primary"])]
+    means = shown.groupby("method")["score"].mean()
+    document = study.findings()
+    found = {cell["label"].split()[0].lower(): cell["mean"] for cell in document["cells"]}
+    assert sorted(found.values()) == pytest.approx(sorted(means))
+    (served,) = [f for f in document["findings"] if f["claim_id"] == "c"]
+    assert served["estimate"] == pytest.approx(means["lora"] - means["tlora"])
+    assert served["n"] == 2
+    assert served["paired"]
+
+
+def test_a_claim_stated_after_results_were_seen_is_not_confirmatory(
+    study: Ablation, ran: Ran
+) -> None:
+    from ablate import revision
+    from ablate.journal import Journal
+    from ablate.study import Study
+
+    assert all(f["confirmatory"] for f in study.findings()["findings"] if f["claim_id"] == "c")
+    late = {**keys()["claims"][0], "id": "late", "kind": "worse"}
+    claims = [*keys()["claims"], late]
+    grown = Ablation(Study.from_dict(keys(claims=claims)), study.profile)
+    with Journal.open(grown.folder.journal) as record:
+        entry = revision.next_revision(grown.plan(), record.state, 0)
+        assert entry is not None
+        record.append(entry)
+    found = {f["claim_id"]: f for f in grown.findings()["findings"] if f["claim_id"]}
+    assert found["c"]["confirmatory"]
+    assert not found["late"]["confirmatory"]
+
+
+def test_the_page_says_where_numbers_come_from(study: Ablation, tmp_path: Path) -> None:
+    about = answers.about(study.resolved, study.state, "http://tracking")
+    assert about["study"] == "mini"
+    assert about["splits"] == {"tiny_acceptability": {"search": "validation", "report": "test"}}
+    assert about["sampler"].startswith("tpe")
+    assert about["budget"] == "2 asks for every cell"
+    assert about["mlflow"] == "http://tracking"
+    assert [r["revision"] for r in about["revisions"]] == [1]
+    assert about["environment"]
+    assert not any("node" in text for text in about["environment"])
+    page = study.report(tmp_path / "out")
+    assert page == tmp_path / "out" / "report.html"
+    assert (tmp_path / "out" / "findings.json").is_file()
+    text = page.read_text(encoding="utf-8")
+    assert "Is it more than noise?" in text
+
+
+def test_stale_trials_are_said_and_not_shown(study: Ablation) -> None:
+    fewer = api.load(keys(confirm={"seeds": 1}), store=study.profile.store, device="cpu")
+    caveats = answers.about(fewer.resolved, fewer.state, None)["caveats"]
+    assert any(text.startswith("2 ended trials belong to") for text in caveats)
+    assert set(fewer.results().query("stage == 'confirm'")["seed"]) == {0}
