@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import journal, keeping, resolve, results, revision, store
+from ablate import devices, journal, keeping, resolve, results, revision, store
 from ablate.journal import Journal, State
 from ablate.profile import Profile
 from ablate.resolve import Resolved
@@ -64,6 +64,7 @@ def run(
         check(uri)
     resolved = resolve.resolve(study, profile, hub=True)
     resolve.check_targets(resolved)
+    devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
         _revise(resolved, record)

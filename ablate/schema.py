@@ -106,6 +106,12 @@ def _refuse(message: str, *allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _not_fp16(value: Any) -> Any:
+    if value == "fp16":
+        raise ValueError("fp16 is not available in this version; expected fp32 or bf16")
+    return value
+
+
 Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 _SEEDS_SCHEMA = WithJsonSchema(
@@ -166,7 +172,7 @@ class Train(Section):
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     precision: Annotated[
         Literal["fp32", "bf16"],
-        _refuse("fp16 is not available in this version; expected fp32 or bf16", "fp32", "bf16"),
+        BeforeValidator(_not_fp16),
     ] = "fp32"
     base_precision: Annotated[
         Literal["same"], _refuse("only 'same' is available in this version", "same")

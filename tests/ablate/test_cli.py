@@ -113,9 +113,7 @@ def test_a_mistake_of_the_file(
     assert not (tmp_path.parent / "elsewhere").exists()
 
 
-def test_all_mistakes_of_a_file_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_mistakes_of_a_file_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mini.yaml"
     file.write_text(
         "study: s\ntasks: [mrcp]\nbackbones: [tiny]\ntargets: [qurey]\n"
@@ -227,9 +225,7 @@ def test_a_device_that_is_not_there(
     assert "cpu" in said(capsys, "run", file, "--device", "gpu")
 
 
-def test_a_store_that_cannot_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "mini.yaml")
     text = said(capsys, "run", file, "--store", file / "store")
     assert "cannot be written" in text

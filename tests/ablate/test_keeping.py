@@ -55,9 +55,7 @@ def test_only_the_best_adapter_of_a_cell_stays(mine: tuple[Resolved, State, Stud
     [("finished", True), ("pruned", True), ("crashed", False), ("out_of_memory", False),
      ("running", False), ("waiting", False)],
 )  # fmt: skip
-def test_a_checkpoint_stays_while_it_may_be_of_use(
-    tmp_path: Path, status: str, gone: bool
-) -> None:
+def test_a_checkpoint_stays_while_it_may_be_of_use(tmp_path: Path, status: str, gone: bool) -> None:
     folder = StudyFolder(tmp_path)
     trial = Trial("t", {}, "c", None, None, 1, False)
     path = folder.trial("t") / keeping.CHECKPOINT

@@ -106,7 +106,10 @@ def test_only_a_confirmed_score_counts_as_results_seen() -> None:
 
 def test_trials_belong_to_the_first_version_that_has_them() -> None:
     state = State()
-    small, big = planned(), planned(confirm={"seeds": 3}, tasks=["tiny_acceptability", "tiny_paraphrase"])
+    small, big = (
+        planned(),
+        planned(confirm={"seeds": 3}, tasks=["tiny_acceptability", "tiny_paraphrase"]),
+    )
     record(state, small)
     show(state, "confirm")
     record(state, big)

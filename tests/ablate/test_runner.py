@@ -105,9 +105,7 @@ def test_a_failed_trial_is_an_outcome_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("keep", "adapters"), [("best", 2), ("none", 0)])
-def test_only_the_adapters_to_keep_stay(
-    ran: Ran, tmp_path: Path, keep: str, adapters: int
-) -> None:
+def test_only_the_adapters_to_keep_stay(ran: Ran, tmp_path: Path, keep: str, adapters: int) -> None:
     copy = ran.copy(tmp_path)
     study = api.load(copy.file, settings=[f"keep={keep}"], store=str(copy.store), device="cpu")
     assert study.run(ALONE) == "done"

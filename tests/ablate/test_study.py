@@ -194,7 +194,7 @@ ONE_MISTAKE = [
     ("learning_rate: 1e-3", "batch_size: true",
      "13: train.batch_size: must be a whole number, but got True"),
     ("learning_rate: 1e-3", "precision: fp8",
-     "13: train.precision: must be one of fp32, bf16, fp16, but got 'fp8'"),
+     "13: train.precision: must be one of fp32, bf16, but got 'fp8'"),
     ("learning_rate: 1e-3", "base_precision: nf4",
      "13: train.base_precision: only 'same' is available in this version"),
     ("learning_rate: 1e-3", "start_from: {task: mnli}",

@@ -32,7 +32,7 @@ def test_a_cell_is_described_with_its_summary(study: Ablation) -> None:
         if t.cell == first.key and t.rank == 1 and t.result_json
     ]
     assert first.summary["mean"] == pytest.approx(np.mean(scores))
-    assert first.summary["sd"] == pytest.approx(np.std(scores, ddof=1))
+    assert first.summary["sd"] is None, "two seeds have a range and no sd"
     assert first.summary["n"] == 2
     assert about.name == "mini"
     assert about.stale == frozenset()

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 import ablate
-from ablate import journal
+from ablate import api, journal
 from ablate.journal import Event, State
+from ablate.runner import Options
 
 ROOT = Path(ablate.__file__).parents[1]
 
@@ -65,7 +66,7 @@ class Gated(Method):
         return Update(left=p["b"] * p["g"].unsqueeze(-2), core=None, right=p["a"], scale=self.scale)
 '''
 
-BAD = '''
+BAD = """
 from dataclasses import dataclass
 
 from ablate import Method, Site, Update, hyper, kaiming_uniform, register, zeros
@@ -103,7 +104,7 @@ class Diverging(Bad):
 class Hungry(Bad):
     def update(self, p):
         raise MemoryError("all of it")
-'''
+"""
 
 
 @pytest.fixture
@@ -183,7 +184,9 @@ def answers(found: State) -> Any:
         for cell, asks in found.asks.items()
     }
     scores = {t.id: (t.status, (t.result_json or {})["scores"]) for t in found.trials.values()}
-    chosen = {c: {r: (x.ask, dict(x.values)) for r, x in k.items()} for c, k in found.chosen.items()}
+    chosen = {
+        c: {r: (x.ask, dict(x.values)) for r, x in k.items()} for c, k in found.chosen.items()
+    }
     return asks, chosen, scores
 
 
@@ -210,15 +213,14 @@ def test_killed_and_started_again_it_is_the_study_that_was_never_killed(scratch:
     killed_in_mid_run(scratch, store / "mini" / "journal", 14, *run)
     cut = state(store / "mini" / "journal")
     assert cut.ended is None
-    assert 0 < sum(t.final for t in cut.trials.values()) or cut.open_trials()
+    assert sum(t.final for t in cut.trials.values()) > 0 or cut.open_trials()
 
     again = ablate_command(scratch, *run)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "Traceback" not in again.stderr
 
-    twin = ablate_command(scratch, "run", file, "--store", other, "--in-process", "--spool",
-                          "--tracking-uri", "http://127.0.0.1:9")  # fmt: skip
-    assert twin.returncode == 0, twin.stdout + twin.stderr
+    study = api.load(file, store=str(other), device="cpu")
+    assert study.run(Options(in_process=True, tracking=False)) == "done"
 
     record = store / "mini" / "journal"
     ended = [event.data["trial"] for event in events(record, "finished")]

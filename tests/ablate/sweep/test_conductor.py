@@ -2,7 +2,6 @@
 
 import os
 import random
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -269,9 +268,9 @@ def grown(folder: Path, plan: Plan) -> tuple[State, list[str]]:
 
 
 @pytest.fixture
-def first_version(tmp_path: Path) -> Iterator[Path]:
+def first_version(tmp_path: Path) -> Path:
     undisturbed(planned(), tmp_path / "journal")
-    yield tmp_path / "journal"
+    return tmp_path / "journal"
 
 
 def test_the_same_study_again_trains_nothing(first_version: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import math
 import pickle
 import warnings
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -66,7 +65,9 @@ def test_null_stands_for_what_was_not_finite() -> None:
 
 
 def test_of_a_dead_process_the_last_line_is_kept() -> None:
-    error = SimpleNamespace(get_error=lambda: "Traceback ...\n  more\nActorDiedError: gone " + "x" * 999)
+    error = SimpleNamespace(
+        get_error=lambda: "Traceback ...\n  more\nActorDiedError: gone " + "x" * 999
+    )
     assert trial_error(error).startswith("ActorDiedError: gone")
     assert len(trial_error(error)) == 300
     assert trial_error(SimpleNamespace(get_error=lambda: None)) == "no message"
@@ -105,10 +106,10 @@ class Stub:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     held = {"CPU": 2.0}
     monkeypatch.setattr(tune_bridge.ray, "cluster_resources", lambda: dict(held))
-    yield held
+    return held
 
 
 def desk(stub: Stub) -> Desk:

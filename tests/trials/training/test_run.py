@@ -142,9 +142,7 @@ while True:
 """
 
 
-def test_killed_in_mid_training_it_continues_to_the_same_scores(
-    root: Path, tmp_path: Path
-) -> None:
+def test_killed_in_mid_training_it_continues_to_the_same_scores(root: Path, tmp_path: Path) -> None:
     folders = tmp_path / "whole", tmp_path / "killed"
     whole, expected = finish(assignment_of(folders[0], root))
     assignment = assignment_of(folders[1], root)
