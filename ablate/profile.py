@@ -4,6 +4,7 @@ Values rise in order: defaults, `~/.config/ablate/profiles.toml` (the table name
 else `default`), `ABLATE_*` variables, flags. None of it is part of any id.
 """
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -104,15 +105,34 @@ def _from_file(file: Path, name: str | None) -> dict[str, Any]:
     if name is not None and name not in tables:
         raise UserError(Problem(f"no profile '{name}'{nearest(name, tables)}", file=str(file)))
     table = tables.get(name or "default", {})
+    if not isinstance(table, dict):
+        raise UserError(Problem("must be a table of keys", file=str(file), key=name or "default"))
     known = [field.name for field in fields(Profile)]
     problems = [
         Problem(f"no such key{nearest(key, known)}", file=str(file), key=key)
         for key in table
         if key not in known
     ]
+    problems += [
+        Problem(wrong, file=str(file), key=key)
+        for key, value in table.items()
+        if key in known and (wrong := _wrong_type(key, value)) is not None
+    ]
     if problems:
         raise UserError(*problems)
     return {key: tuple(value) if key in LISTS else value for key, value in table.items()}
+
+
+def _wrong_type(key: str, value: Any) -> str | None:
+    if key in LISTS:
+        is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
+        return None if is_list else f"must be a list of folders, but got {value!r}"
+    if key in _NUMBERS:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and math.isfinite(value):
+            return None
+        return f"must be a number, but got {value!r}"
+    return None if isinstance(value, str) else f"must be text, but got {value!r}"
 
 
 def _typed(name: str, text: str, where: str) -> Any:
@@ -120,7 +140,10 @@ def _typed(name: str, text: str, where: str) -> Any:
         return tuple(part for part in text.split(os.pathsep) if part)
     if name in _NUMBERS:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise UserError(f"{where} must be a number, but got '{text}'") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise UserError(f"{where} must be a number, but got '{text}'")
+        return number
     return text

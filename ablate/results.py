@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.frame import NUISANCE_PREFIX, check
+from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, check
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
 from trials.spec import FAILED, Json, TrialSpec
@@ -48,6 +48,8 @@ def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFr
         for trial, values, spec in current_trials(plan, state, cell)
         for row in _rows(plan, cell, trial, values, spec, facts[cell.task])
     ]
+    if not rows:
+        return pd.DataFrame(columns=list(FIXED_COLUMNS))
     return check(pd.DataFrame(rows), source=f"study {plan.study.name}")
 
 
@@ -62,7 +64,9 @@ def current_trials(
     """
     for ask in state.asks.get(cell.key, []):
         for identity in ask.trials:
-            yield state.trials[identity], ask.values, None
+            # A driver that was killed in between has asked and not planned.
+            if identity in state.trials:
+                yield state.trials[identity], ask.values, None
     for values in chosen_values(plan, state, cell):
         for spec in plan.specs(cell, values, "confirm"):
             yield state.trials.get(spec.id), values, spec
@@ -151,6 +155,7 @@ def _constants(plan: Plan, cell: Cell, values: Mapping[str, Json]) -> dict[str, 
         "method": cell.arm.method,
         **typed,
         **tuned,
+        "score": None,
     }
 
 
@@ -196,7 +201,11 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     known = [trial for trial, _ in trials if trial is not None]
     failed = [trial for trial in known if trial.status in FAILED]
     asks = state.asks.get(cell.key, [])
-    asked = [[state.trials[identity] for identity in ask.trials] for ask in asks]
+    asked = [
+        [state.trials[t] for t in ask.trials]
+        for ask in asks
+        if all(t in state.trials for t in ask.trials)
+    ]
     means = [
         sum(_search_score(t, cell, facts) for t in members) / len(members)
         for members in asked

@@ -133,6 +133,7 @@ class Tuner:
         self._asks: list[Ask] = []
         self._first: dict[str, int] = {}
         self._outcomes: dict[int, Outcome] = {}
+        self._corrections: dict[int, Outcome] = {}
         self._rungs: dict[int, Mapping[str, Json]] = {}
         self._watches: dict[int, _Watch] = {}
 
@@ -186,6 +187,14 @@ class Tuner:
             outcome = Failed(f"score is {outcome.score}")
         self._outcomes[number] = replace(outcome, reports=reports)
 
+    def correct(self, number: int, outcome: Outcome) -> None:
+        """Take in what became of an ask that had failed and was tried again.
+
+        The search goes on from what it was told, so that it can be replayed; only `best` counts
+        the correction.
+        """
+        self._corrections[number] = outcome
+
     def should_prune(self, number: int, reports: Mapping[int, float | None]) -> bool:
         """Whether a running ask should stop, judged by what was told when it was asked.
 
@@ -206,7 +215,8 @@ class Tuner:
 
     def best(self, top: int) -> list[Ask]:
         """The completed asks with the best scores, ties to the lower number, each value once."""
-        scores = {n: o.score for n, o in self._outcomes.items() if isinstance(o, Complete)}
+        known = {**self._outcomes, **self._corrections}
+        scores = {n: o.score for n, o in known.items() if isinstance(o, Complete)}
         ranked = sorted(scores, key=lambda n: (-scores[n] if self._higher else scores[n], n))
         distinct = {canonical_json(self._asks[n].values): n for n in reversed(ranked)}
         return [self._asks[n] for n in sorted(distinct.values(), key=ranked.index)[:top]]

@@ -53,6 +53,7 @@ class Trial:
         reports: step -> latest report at that step, as plain JSON; `progress` builds the objects.
         result_json: the result as plain JSON; `result` builds the object.
         started_at: unix seconds of the first start since it last waited.
+        failed_before: whether it failed once and was retried; a search has been told so.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Trial:
     result_json: Mapping[str, Json] | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    failed_before: bool = False
 
     @property
     def spec(self) -> TrialSpec:
@@ -198,6 +200,7 @@ class State:
         if trial.status not in FAILED:
             raise ValueError(f"event {event.seq}: trial {trial.id} did not fail: {trial.status}")
         trial.status = "waiting"
+        trial.failed_before = True
         trial.result_json = trial.started_at = trial.finished_at = None
 
     def _ended(self, event: Event) -> None:

@@ -116,7 +116,7 @@ def read_origin(folder: StudyFolder) -> tuple[Path, list[str]]:
     try:
         content = json.loads(folder.origin.read_text(encoding="utf-8"))
         file, settings = Path(content["file"]), list(content["settings"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"study '{folder.name}' does not say which file it came from") from error
     if not file.is_file():
         raise UserError(f"study '{folder.name}' came from {file}, which is not there any more")

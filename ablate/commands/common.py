@@ -19,7 +19,8 @@ _MACHINE = (
 
 def flags(given: argparse.Namespace) -> dict[str, Any]:
     """The flags that belong to the machine."""
-    return {name: getattr(given, name) for name in _MACHINE if getattr(given, name, None)}
+    values = {name: getattr(given, name, None) for name in _MACHINE}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def machine(given: argparse.Namespace) -> "Profile":

@@ -26,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
     text = (files("ablate") / "templates" / source).read_text(encoding="utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(name=name), encoding="utf-8")
+        path.write_text(text.replace("{name}", name), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     out(f"written  {path}")

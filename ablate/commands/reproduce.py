@@ -21,6 +21,7 @@ def run(given: argparse.Namespace) -> int:
         return 0 if same else 3
     for split in recorded.scores:
         for metric, score in recorded.scores[split].items():
-            out(f"{split}/{metric}: recorded {score!r}, again {again.scores[split][metric]!r}")
+            now = again.scores.get(split, {}).get(metric)
+            out(f"{split}/{metric}: recorded {score!r}, again {now!r}")
     out("identical" if same else f"different: {recorded.status} then {again.status}")
     return 0 if same else 3

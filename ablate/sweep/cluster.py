@@ -112,9 +112,8 @@ def resources(profile: Profile) -> Mapping[str, float]:
     each = {"CPU": profile.cpus_per_trial or 1.0}
     if wants_gpu:
         each["GPU"] = profile.gpus_per_trial or 1.0
-    if profile.address is None and each["CPU"] > found.get("CPU", 0.0):
-        raise UserError(
-            f"a trial takes {each['CPU']:g} CPUs, but this machine's Ray has "
-            f"{found.get('CPU', 0.0):g}"
-        )
+    for name, size in each.items():
+        if profile.address is None and size > found.get(name, 0.0):
+            there = found.get(name, 0.0)
+            raise UserError(f"a trial takes {size:g} {name}s, but this machine's Ray has {there:g}")
     return each

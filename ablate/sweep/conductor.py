@@ -79,6 +79,15 @@ class Conductor:
 
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give."""
+        while True:
+            seen = self.state.last_seq
+            assignment = self._give()
+            # An ask that has nothing to train (its values are known, or break a constraint) may
+            # have made the next one possible.
+            if assignment is not None or self.state.last_seq == seen:
+                return assignment
+
+    def _give(self) -> Assignment | None:
         for run in self._in_turn():
             while run.waiting:
                 trial = self.state.trials[run.waiting.popleft()]
@@ -109,7 +118,7 @@ class Conductor:
             self.journal.append(journal.reported(trial_id, progress))
             self._on_event(None)
         run = self.cells[trial.cell]
-        if trial.ask is None or run.tuner is None:
+        if trial.ask is None or run.tuner is None or trial.failed_before:
             return True
         if trial.ask not in run.pruned and progress.step < progress.num_steps:
             reports = self._reports(run, trial.ask)
@@ -155,8 +164,9 @@ class Conductor:
         if run.tuner is not None:
             for ask in asks:
                 self._plan_ask(run, ask)
-            outcomes = {a.number: self._outcome(run, a.number) for a in asks}
-            run.tuner.replay(asks, {k: v for k, v in outcomes.items() if v is not None})
+            told = {ask.number: self._told(run, ask) for ask in asks}
+            run.tuner.replay(asks, {k: v for k, v in told.items() if v is not None})
+            self._settle(run, [t for ask in asks for t in ask.trials])
         for ask in asks:
             if any(self.state.trials[t].status == "pruned" for t in ask.trials):
                 run.pruned.add(ask.number)
@@ -243,11 +253,23 @@ class Conductor:
         if run.tuner is not None:
             for ask in self.state.asks.get(run.cell.key, []):
                 touched = not ask.trials or not set(ended).isdisjoint(ask.trials)
-                if touched and ask.number not in run.tuner.outcomes:
-                    outcome = self._outcome(run, ask.number)
-                    if outcome is not None:
-                        run.tuner.record(ask.number, outcome)
+                outcome = self._outcome(run, ask.number) if touched else None
+                if outcome is None:
+                    continue
+                if ask.number not in run.tuner.outcomes:
+                    run.tuner.record(ask.number, outcome)
+                elif self._was_retried(ask):
+                    run.tuner.correct(ask.number, outcome)
         self._maybe_confirm(run)
+
+    def _told(self, run: CellRun, ask: journal.Ask) -> Outcome | None:
+        """What the search was told of an ask: that it failed, if it ever did."""
+        if self._was_retried(ask):
+            return Failed("failed before it was retried", {})
+        return self._outcome(run, ask.number)
+
+    def _was_retried(self, ask: journal.Ask) -> bool:
+        return any(self.state.trials[t].failed_before for t in ask.trials)
 
     def _outcome(self, run: CellRun, number: int) -> Outcome | None:
         """What came of an ask, or None while one of its trials has not ended."""
@@ -308,7 +330,8 @@ class Conductor:
     def _search_over(self, run: CellRun) -> bool:
         if run.tuner is None:
             return True
-        return run.tuner.spent() and len(run.tuner.outcomes) == len(run.tuner.asks)
+        asks = self.state.asks.get(run.cell.key, [])
+        return run.tuner.spent() and all(self._outcome(run, a.number) for a in asks)
 
     def _has_more(self, run: CellRun) -> bool:
         return bool(run.waiting) or (run.tuner is not None and run.tuner.ready())

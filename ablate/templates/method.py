@@ -20,10 +20,8 @@ class MyMethod(Method):
     def init(self, site: Site, generator):
         """Starting values of one site; draw from `generator` alone, the right factor first."""
         return {
-            {
-                "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
-                "b": zeros(site.outputs, self.rank),
-            }
+            "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
+            "b": zeros(site.outputs, self.rank),
         }
 
     def update(self, p):

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,19 @@ def test_a_tracking_server_that_does_not_answer(
     assert "--spool" in text
     assert "secret" not in text
     assert not (tmp_path / "store" / "mini").exists()
+
+
+def test_a_cluster_that_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Soon: Ray itself would try for minutes."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    file = write(tmp_path / "mini.yaml")
+    started = time.monotonic()
+    store = tmp_path / "store"
+    assert address in said(capsys, "run", file, "--store", store, "--address", address)
+    assert time.monotonic() - started < 20
+    assert not (store / "mini").exists()
 
 
 def test_zero_gpus_are_none_at_all() -> None:

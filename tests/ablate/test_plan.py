@@ -637,7 +637,7 @@ def test_a_registered_comparison_is_not_explored_again() -> None:
     planned = claimed(one, baselines=[{"method": "lora"}])
     means = [c for c in planned.comparisons if c.kind == "mean"]
     assert sum(c.treatment == ("mtlora structure=shim rank=8",) for c in means) == 1
-    assert len({c.id for c in planned.comparisons}) == len(planned.comparisons) == 5
+    assert len({c.id for c in planned.comparisons}) == len(planned.comparisons) == 10
 
 
 def test_a_study_without_baselines_and_claims_compares_nothing() -> None:

@@ -190,6 +190,10 @@ def test_the_scheduler_hears_stops_and_ends(cluster: dict[str, float]) -> None:
     steward.on_trial_complete(None, trials[1], {RESULT: json.dumps(whole.to_json())})
     assert stub.ended[at.trial_of["t1"]] == whole
     steward.on_trial_error(None, trials[2])
+    assert at.trial_of["t2"] not in stub.ended, "Tune may start it again"
+    at.on_trial_complete("t2", error=True)
     dead = stub.ended[at.trial_of["t2"]]
     assert dead.status == "crashed"
-    assert "died 3 times: Died: why" in str(dead.reason)
+    assert "Died: why" in str(dead.reason)
+    at.on_trial_complete("t1")
+    assert stub.ended[at.trial_of["t1"]] == whole
