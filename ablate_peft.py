@@ -6,6 +6,7 @@ or `trials`, comes first on the path, its code would run instead of ours.
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -22,6 +23,8 @@ def main() -> int:
                 "own: python -m venv .venv && .venv/bin/pip install ablate-peft\n"
             )
             return 2
+    # Between libraries, and nothing that a user could mend.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
     from ablate.cli import main as run
 
     return run()

@@ -60,6 +60,7 @@ def test_count_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 # init
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 @pytest.mark.parametrize("kind", ["study", "method", "task"])
 def test_what_init_writes_passes_check(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
