@@ -10,11 +10,12 @@ and rebuilding after a crash is asking again.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from ablate.dimensions import MAX_COMBINATIONS, dimensions
+from ablate.outcomes import Ask, Asked, Complete, Failed, Outcome, Pruned
 from ablate.quiet import quiet
 from ablate.samplers import (
     EXHAUSTIVE,
@@ -33,59 +34,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial as OptunaTrial
 
 Json = Any
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One proposal.
-
-    Attributes:
-        number: 0 for the first of its cell.
-        values: nuisance -> value, plain JSON.
-        repeat_of: the first ask with the same values, whose answers may be used again.
-    """
-
-    number: int
-    values: Mapping[str, Json]
-    repeat_of: int | None = None
-
-
-class Asked(Protocol):
-    """What a record of an earlier ask must say."""
-
-    @property
-    def number(self) -> int:
-        """0 for the first of its cell."""
-
-    @property
-    def values(self) -> Mapping[str, Json]:
-        """Nuisance -> value."""
-
-
-@dataclass(frozen=True)
-class Complete:
-    """An ask with a score; `reports` maps steps to values on the way there."""
-
-    score: float
-    reports: Mapping[int, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """An ask that was stopped for its reports; those after the stop do not count."""
-
-    reports: Mapping[int, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An ask without a score: crashed, diverged, out of memory."""
-
-    reason: str
-    reports: Mapping[int, float | None] = field(default_factory=dict)
-
-
-Outcome = Complete | Pruned | Failed
 
 
 class Tuner:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from ablate import journal
 from ablate.journal import Journal, Trial
+from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
 from ablate.results import TaskFacts, chosen_values
 from ablate.revision import first_seen
-from ablate.search import Complete, Failed, Outcome, Pruned, Tuner
+from ablate.search import Tuner
 from trials.places import Assignment
 from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
 
