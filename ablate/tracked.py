@@ -19,6 +19,8 @@ from ablate.tracking import CellInfo, StudyInfo, Tracker, Writer
 from trials.spec import FAILED
 
 CLOSING_SECONDS = 120.0
+AWAY_SECONDS = 5.0
+"""How long the end of a run waits for a store that is slow, and for one that does not answer."""
 
 
 @contextmanager
@@ -50,7 +52,8 @@ def tracked(
         yield writer.notify
         interrupted = state.ended == "stopped" or state.ended is None
     finally:
-        complete = writer.close(CLOSING_SECONDS, interrupted=interrupted)
+        patience = AWAY_SECONDS if writer.problems else CLOSING_SECONDS
+        complete = writer.close(patience, interrupted=interrupted)
         if not complete:
             reason = "; ".join(writer.problems) or "it is slow"
             sys.stderr.write(
