@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.expressions import Expression
-from ablate.frame import NUISANCE_PREFIX, factors, nuisances, plain
+from ablate.frame import CONFIRM_STAGES, NUISANCE_PREFIX, factors, nuisances, plain
 from ablate.stats.cells import Cell, collect
 from ablate.stats.level import Level, level_of
 from trials.errors import Problem, UserError, nearest
@@ -22,7 +22,7 @@ _IN_DIRECTION = ("mean", "ci_low", "ci_high")
 _FIRST = ("study", "task", "metric", "split", "backbone", "label", "method")
 _LAST = (
     "mean", "sd", "ci_low", "ci_high", "n", "num_failed", "trainable_parameters", "chosen_by",
-    "within_noise",
+    "within_noise", "trial",
 )  # fmt: skip
 _COUNTS = ("n", "num_failed")
 
@@ -59,7 +59,8 @@ def best(
 
     Returns:
         Study, task, metric, split, backbone, label, method, factors, tuned values (`tune.…`),
-        mean, sd, ci_low, ci_high, n, num_failed, trainable_parameters, chosen_by, within_noise.
+        mean, sd, ci_low, ci_high, n, num_failed, trainable_parameters, chosen_by, within_noise,
+        trial (the confirmed one to export: the best by the split that chooses).
         The last says whether the mean lies within one standard error of the task's best mean,
         that of the best (Breiman et al. 1984, section 3.4.3); missing where that is unknown.
 
@@ -88,6 +89,7 @@ def _entries(frame: pd.DataFrame, level: float) -> Iterator[_Entry]:
         searched = _searched(part)
         for key, cell in cells.items():
             row = _row(str(study), cell, searched.get(key), level)
+            row["trial"] = _deployed(part, cell)
             yield _Entry(row, cell.arm, -1 if cell.lower_is_better else 1)
 
 
@@ -109,6 +111,25 @@ def _row(study: str, cell: Cell, searched: Mapping[str, Any] | None, level: floa
         "trainable_parameters": cell.trainable_parameters,
         "chosen_by": "nothing to choose" if searched is None else "search split mean",
     }
+
+
+def _deployed(frame: pd.DataFrame, cell: Cell) -> str | None:
+    """The confirmed trial whose adapter one would deploy.
+
+    Chosen by the split that chooses; by the one that is shown only where it is the same.
+    """
+    rows = frame[
+        (frame["task"] == cell.task) & (frame["backbone"] == cell.backbone)
+        & (frame["arm"] == cell.arm) & frame["stage"].isin(CONFIRM_STAGES) & frame["primary"]
+        & (frame["status"] == "finished") & frame["score"].notna()
+    ]  # fmt: skip
+    choosing = rows[rows["split"] != cell.split]
+    scores = (choosing if len(choosing) else rows)["score"]
+    if not len(scores):
+        return None
+    first = scores.idxmin() if cell.lower_is_better else scores.idxmax()
+    found = plain(frame.loc[first, "trial_id"])
+    return None if found is None else str(found)
 
 
 def _summary(summary: Level) -> Row:
@@ -188,7 +209,9 @@ def _ranked(group: list[_Entry], by: str | None) -> list[_Entry]:
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(list(rows), columns=list(columns))
-    numbers = [name for name in _LAST if name not in ("chosen_by", "within_noise", *_COUNTS)]
+    numbers = [
+        name for name in _LAST if name not in ("chosen_by", "within_noise", "trial", *_COUNTS)
+    ]
     types = {
         **dict.fromkeys(numbers, "float64"),
         **dict.fromkeys(_COUNTS, "int64"),

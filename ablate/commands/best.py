@@ -34,6 +34,8 @@ def run(given: argparse.Namespace) -> int:
     shown = [
         key for key in rows[0] if key not in _LEFT_OUT and any(row[key] is not None for row in rows)
     ]
+    for row in rows:
+        row["trial"] = (row["trial"] or "")[:12] or None
     out(table(shown, [[row[key] for key in shown] for row in rows]))
     first = rows[0]
     out(f"\nchosen by {first['chosen_by']}, shown on {first['split']} ({first['metric']})")
