@@ -37,10 +37,6 @@ class Resolved:
     tasks: Mapping[str, Task]
     unresolved: tuple[str, ...]
 
-    def splits(self, cell: Cell) -> Splits:
-        """Which data choose and which show."""
-        return cell.template.splits
-
 
 def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
     """Load the tasks and identify the backbones of a study.

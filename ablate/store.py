@@ -1,10 +1,11 @@
 """Where a study keeps what: one folder a study, files that a person can open.
 
-<store>/<study>/study.yaml         the study as it was last run (with `folder.json`)
+<store>/<study>/origin.json        the file it was last run from, with which settings
                 plan.json          what it resolved to
                 journal/           the truth
                 trials/<id>/       checkpoint, adapter, predictions
                 frame.parquet      results as one table
+                ledger.jsonl       each look that was taken at the results
                 report/            report.html, findings.json, tables
 <store>/mlflow.db, mlartifacts/    tracking, unless it is elsewhere
 """

@@ -19,7 +19,6 @@ NUMERICS = 1
 Json = Any
 Stage = Literal["search", "confirm"]
 Status = Literal["finished", "pruned", "diverged", "crashed", "out_of_memory", "timed_out"]
-Head = Literal["train", "freeze"]
 
 FAILED: frozenset[str] = frozenset({"diverged", "crashed", "out_of_memory", "timed_out"})
 """The states of a trial that ended without a score and was not stopped on purpose."""

@@ -45,7 +45,6 @@ def test_what_the_package_ships_is_at_hand(tmp_path: Path) -> None:
     assert found.facts["tiny_acceptability"].direction == "higher"
     assert found.facts["tiny_acceptability"].grid == {"mcc": False, "accuracy": True}
     cell = found.plan.cells[0]
-    assert found.splits(cell) == cell.template.splits
     assert cell.template.splits == Splits(search="validation", report="test")
 
 
