@@ -188,7 +188,7 @@ class Ablation:
         """
         import dataclasses
 
-        from trials.training.run import Run, guarded
+        from trials.training.engine import train
 
         state = self.state
         known = state.trials[store.trial_by_prefix(state, trial)]
@@ -197,13 +197,8 @@ class Ablation:
         device = "cuda" if self.profile.device == "cuda" else "cpu"
         threads = self.profile.threads
         assignment = resolve.assignment(self.resolved, self.folder, device, threads, known.spec)
-        training = Run(dataclasses.replace(assignment, folder=str(folder / known.id)))
-        try:
-            while not isinstance(made := guarded(training), TrialResult):
-                pass
-        finally:
-            training.close()
-        return known.result, made
+        *_, last = train(dataclasses.replace(assignment, folder=str(folder / known.id)))
+        return known.result, last.result
 
 
 def report_table(

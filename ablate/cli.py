@@ -56,6 +56,8 @@ def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=float, help="GPUs of the local Ray")
     parser.add_argument("--cpus-per-trial", type=float, help="default: 1")
     parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
+    parser.add_argument("--pack", metavar="N", help="trials trained together; default: auto")
+    parser.add_argument("--max-gpus", type=float, help="GPUs used at once; default: all")
     parser.add_argument(
         "--spool", action="store_true", help="start although the tracking server does not answer"
     )

@@ -16,7 +16,7 @@ from trials.errors import Problem, UserError, nearest
 
 FILE = Path("~/.config/ablate/profiles.toml")
 LISTS = frozenset({"data", "models"})
-_NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial"})
+_NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial", "max_gpus"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,11 @@ class Profile:
         device: `auto`, `cpu` or `cuda`.
         address: of a Ray cluster; None for one on this machine.
         cpus, gpus: what a local Ray may use; None for what the machine has.
-        cpus_per_trial, gpus_per_trial: what a trial takes; None for 1 CPU, and 1 GPU where there
-            are any.
+        cpus_per_trial, gpus_per_trial: what an engine takes; None for 1 CPU, and 1 GPU where
+            there are any.
+        pack: trials that one engine trains together: a number, or `auto` for as many as a GPU's
+            memory holds, and 1 on a CPU.
+        max_gpus: GPUs that a run may use at once; None for all.
     """
 
     store: str = "ablate-store"
@@ -45,11 +48,18 @@ class Profile:
     gpus: float | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
+    pack: str = "auto"
+    max_gpus: float | None = None
 
     @property
     def threads(self) -> int:
-        """CPU threads of a trial."""
+        """CPU threads of an engine."""
         return max(1, int(self.cpus_per_trial or 1))
+
+    @property
+    def places(self) -> int | None:
+        """Trials that one engine trains together; None for as many as its memory holds."""
+        return None if self.pack == "auto" else int(self.pack)
 
     @classmethod
     def read(
@@ -80,12 +90,16 @@ class Profile:
             if text:
                 values[field.name] = _typed(field.name, text, f"ABLATE_{field.name.upper()}")
         values |= {key: value for key, value in flags.items() if value not in (None, ())}
+        if "pack" in values:
+            values["pack"] = str(values["pack"])
         for key in LISTS & values.keys():
             values[key] = tuple(str(Path(root).expanduser().resolve()) for root in values[key])
         profile = replace(cls(), **values)
         if profile.device not in ("auto", "cpu", "cuda"):
             expected = nearest(profile.device, ("auto", "cpu", "cuda"))
             raise UserError(f"device '{profile.device}' is not known{expected}")
+        if profile.pack != "auto" and not (profile.pack.isdigit() and int(profile.pack) > 0):
+            raise UserError(f"pack must be auto or a number from 1, but got '{profile.pack}'")
         missing = [root for key in sorted(LISTS) for root in getattr(profile, key)
                    if not Path(root).is_dir()]  # fmt: skip
         if missing:
@@ -124,6 +138,8 @@ def _from_file(file: Path, name: str | None) -> dict[str, Any]:
 
 
 def _wrong_type(key: str, value: Any) -> str | None:
+    if key == "pack" and isinstance(value, int) and not isinstance(value, bool):
+        return None
     if key in LISTS:
         is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
         return None if is_list else f"must be a list of folders, but got {value!r}"

@@ -126,7 +126,7 @@ def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
     if options.in_process:
         from ablate.sweep import twin
 
-        twin.run(conductor, limit=options.limit)
+        twin.run(conductor, limit=options.limit, pack=profile.places or 1)
         return
     from ablate.sweep import cluster
 
@@ -134,7 +134,7 @@ def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
         # Imports ray, which reads its settings then.
         from ablate.sweep import tune_bridge
 
-        tune_bridge.run(conductor, resources=cluster.resources(profile), folder=scratch)
+        tune_bridge.run(conductor, engines=cluster.engines(profile), folder=scratch)
 
 
 def _own_device(profile: Profile) -> str:

@@ -191,12 +191,13 @@ def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:
 @functools.lru_cache(maxsize=4)
 def load(
     reference: str,
-    num_labels: int,
     roots: tuple[Path, ...] = (),
     base: Path | None = None,
     device: str = "cpu",
 ) -> Backbone:
     """Load a backbone once per process; equal arguments give the same object.
+
+    Its own head is never used: trials bring theirs, of as many outputs as their tasks have.
 
     Raises:
         UserError: it cannot be found or read.
@@ -206,7 +207,7 @@ def load(
 
     folder = find(reference, roots, base)
     family = family_of(configuration(reference, roots, base))
-    options: dict[str, Any] = {"num_labels": num_labels, "dtype": torch.float32}
+    options: dict[str, Any] = {"dtype": torch.float32}
     with _quiet():
         if folder is not None:
             name, digest = folder.name, folder_digest(folder)
@@ -317,15 +318,26 @@ def _patterns(
     return {name: re.compile(family.targets[name] + "$") for name in targets}
 
 
-def head_sites(model: nn.Module, family: Family) -> list[tuple[Site, bool]]:
-    """The head's linear maps, each with whether it has a bias."""
+def head_sites(
+    model: nn.Module, family: Family, num_outputs: int | None = None
+) -> list[tuple[Site, bool]]:
+    """The head's linear maps, each with whether it has a bias.
+
+    Args:
+        model: the backbone, with or without weights.
+        family: how its parts are named.
+        num_outputs: what the last map gives; None for what the model's own gives.
+    """
     from torch import nn
 
     maps = []
     for path in family.head:
         module = model.get_submodule(path)
         assert isinstance(module, nn.Linear)
-        site = Site(path, "head", module.out_features, module.in_features)
+        outputs = module.out_features
+        if path == family.head[-1] and num_outputs is not None:
+            outputs = num_outputs
+        site = Site(path, "head", outputs, module.in_features)
         maps.append((site, module.bias is not None))
     return maps
 

@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablate.profile import Profile
 from trials.errors import UserError
+
+if TYPE_CHECKING:
+    from ablate.sweep.engines import Engines
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -96,8 +99,25 @@ def _make_token() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+def engines(profile: Profile) -> "Engines":
+    """What trains the trials of a run: on a CPU each job itself, on GPUs shared engines.
+
+    Raises:
+        UserError: a GPU is asked for, and the cluster has none.
+    """
+    from ablate.sweep.engines import OwnEngines, SharedEngines
+
+    each = resources(profile)
+    at_most = None
+    if profile.max_gpus is not None and "GPU" in each:
+        at_most = max(1, int(profile.max_gpus / each["GPU"]))
+    if profile.places == 1 or (profile.places is None and "GPU" not in each):
+        return OwnEngines(each, at_most)
+    return SharedEngines(profile.places, each, at_most)
+
+
 def resources(profile: Profile) -> Mapping[str, float]:
-    """What each trial takes of the connected cluster.
+    """What each engine takes of the connected cluster.
 
     Raises:
         UserError: a GPU is asked for, and the cluster has none.

@@ -1,17 +1,19 @@
-"""A Tune job: one trial in a process that stays warm for the next.
+"""A Tune job: one trial, in a process that stays warm for the next.
 
 With a pack of one the job's process is itself the engine: imports, backbone and tokenised data
-stay in the process, and `reset_config` only hands it another trial.
+stay in the process, and `reset_config` only hands it another trial. With larger packs the job is
+light: it takes its trial to a shared engine and passes on what that has to say.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 
 from trials.places import Assignment
-from trials.spec import TrialResult
+
+if TYPE_CHECKING:
+    from ablate.sweep.visit import Stay
 
 PROGRESS = "ablate_progress"
 RESULT = "ablate_result"
@@ -23,7 +25,8 @@ class Job(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         """Take an assignment; it is loaded at the first step, where a failure is a result."""
         self._assignment = Assignment.from_json(config["assignment"])
-        self._run: Any = None
+        self._engine_name: str | None = config.get("engine")
+        self._stay: Stay | None = None
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation.
@@ -32,30 +35,33 @@ class Job(tune.Trainable):  # type: ignore[misc]
             Under `PROGRESS` a report and under `RESULT` a result, the one that the trial would
             have if it were stopped here; both as JSON text, which Tune does not take apart.
         """
-        from trials.training.run import Run, crashed, guarded
+        if self._stay is None:
+            self._stay = self._begin()
+        event = self._stay.next()
+        made = {RESULT: json.dumps(event["result"]), "done": event["progress"] is None}
+        if event["progress"] is None:
+            self._stay = None
+            return made
+        return {PROGRESS: json.dumps(event["progress"]), **made}
 
-        if self._run is None:
-            try:
-                self._run = Run(_on_device(self._assignment))
-            except Exception as error:  # noqa: BLE001 - a trial that cannot start is recorded
-                result = crashed(error, self._assignment)
-                return {RESULT: json.dumps(result.to_json()), "done": True}
-        made = guarded(self._run)
-        if isinstance(made, TrialResult):
-            self._close()
-            return {RESULT: json.dumps(_placed(made.to_json())), "done": True}
-        so_far = _placed(self._run.result("pruned", f"stopped at step {made.step}").to_json())
-        return {PROGRESS: json.dumps(made.to_json()), RESULT: json.dumps(so_far), "done": False}
+    def _begin(self) -> "Stay":
+        if self._engine_name is not None:
+            from ablate.sweep.visit import SharedStay
+
+            return SharedStay(self._assignment, self._engine_name)
+        from ablate.sweep.stay import OwnStay
+
+        return OwnStay(self._assignment)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial in the same process."""
-        self._close()
+        self._leave()
         self.setup(new_config)
         return True
 
     def cleanup(self) -> None:
-        """Leave the backbone as it was."""
-        self._close()
+        """Leave the engine to others."""
+        self._leave()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: trials keep their own checkpoints, which Tune never reads."""
@@ -63,28 +69,7 @@ class Job(tune.Trainable):  # type: ignore[misc]
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing, for the same reason."""
 
-    def _close(self) -> None:
-        if self._run is not None:
-            self._run.close()
-            self._run = None
-
-
-def _on_device(assignment: Assignment) -> Assignment:
-    """Put the trial on the device that Ray gave this job."""
-    import dataclasses
-
-    import torch
-
-    wanted = assignment.device
-    has_gpu = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
-    if wanted == "auto":
-        wanted = "cuda" if has_gpu and torch.cuda.is_available() else "cpu"
-    return dataclasses.replace(assignment, device=wanted)
-
-
-def _placed(result: dict[str, Any]) -> dict[str, Any]:
-    """Add where the trial ran to its environment."""
-    context = ray.get_runtime_context()
-    gpus = ",".join(context.get_accelerator_ids().get("GPU", []))
-    where = {"node": context.get_node_id()[:12], **({"gpu": gpus} if gpus else {})}
-    return {**result, "environment": {**result["environment"], **where}}
+    def _leave(self) -> None:
+        if self._stay is not None:
+            self._stay.leave()
+            self._stay = None

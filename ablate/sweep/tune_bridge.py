@@ -7,17 +7,17 @@ own experiment files are written to a temporary folder and never read: the journ
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ablate.sweep.conductor import Conductor
+from ablate.sweep.engines import Engines
 from ablate.sweep.job import PROGRESS, RESULT, Job
+from trials.places import Assignment
 from trials.spec import Progress, TrialResult
 
 INFRASTRUCTURE_RETRIES = 2
@@ -27,14 +27,14 @@ INFRASTRUCTURE_RETRIES = 2
 class Desk(Searcher):  # type: ignore[misc]
     """Gives Tune the conductor's assignments, as many as there are places."""
 
-    def __init__(self, conductor: Conductor, resources: Mapping[str, float]) -> None:
+    def __init__(self, conductor: Conductor, engines: Engines) -> None:
         super().__init__()
         self.conductor = conductor
-        self.resources = resources
+        self.engines = engines
         self.stopping = False
         self.trial_of: dict[str, str] = {}
         self.last_error = "no message"
-        self._places = (0.0, 1)
+        self._held: Assignment | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing of a running study goes into the files that Tune writes."""
@@ -44,23 +44,19 @@ class Desk(Searcher):  # type: ignore[misc]
         """The next assignment, None while there is none, or the end."""
         if self.stopping or self.conductor.done:
             return None if self.conductor.running and not self.stopping else Searcher.FINISHED
-        # One more than there are places: it waits with its resource demand, which is what an
-        # autoscaler hears, and lets Tune keep a warm process for it.
-        if len(self.conductor.running) > self.num_places():
-            return None
-        assignment = self.conductor.next()
-        if assignment is None:
+        if self._held is None:
+            if len(self.conductor.running) >= self.engines.num_places:
+                return None
+            self._held = self.conductor.next()
+        if self._held is None:
             return Searcher.FINISHED if self.conductor.done else None
+        assignment = self._held
+        engagement = self.engines.place(assignment)
+        if engagement is None:
+            return None
+        self._held = None
         self.trial_of[trial_id] = assignment.spec.id
-        return {"assignment": assignment.to_json()}
-
-    def num_places(self) -> int:
-        """How many jobs the cluster's resources hold now."""
-        read, places = self._places
-        if time.monotonic() - read > 2.0:
-            places = count_places(ray.cluster_resources(), self.resources)
-            self._places = (time.monotonic(), places)
-        return places
+        return {"assignment": assignment.to_json(), "engine": engagement.engine}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -73,6 +69,7 @@ class Desk(Searcher):  # type: ignore[misc]
         identity = self.trial_of.get(trial_id)
         if error and identity is not None:
             reason = f"its process died {INFRASTRUCTURE_RETRIES + 1} times: {self.last_error}"
+            self.engines.stop(identity)
             self.conductor.finish(identity, TrialResult(status="crashed", reason=reason))
 
     def save(self, checkpoint_path: str) -> None:
@@ -98,6 +95,7 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
         identity = self.desk.trial_of[trial.trial_id]
         if self.desk.conductor.report(identity, read_progress(json.loads(result[PROGRESS]))):
             return str(TrialScheduler.CONTINUE)
+        self.desk.engines.stop(identity)
         self._finish(trial, result)
         return str(TrialScheduler.STOP)
 
@@ -107,7 +105,9 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
 
     def _finish(self, trial: Any, result: Mapping[str, Any]) -> None:
         made = TrialResult.from_json(json.loads(result[RESULT]))
-        self.desk.conductor.finish(self.desk.trial_of[trial.trial_id], made)
+        identity = self.desk.trial_of[trial.trial_id]
+        self.desk.engines.ended(identity)
+        self.desk.conductor.finish(identity, made)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process died; Tune starts the trial again or tells the searcher that it is over."""
@@ -130,24 +130,25 @@ def trial_error(trial: Any) -> str:
     return text[-1][:300] if text else "no message"
 
 
-def count_places(available: Mapping[str, float], each: Mapping[str, float]) -> int:
-    """How many jobs of a size fit the cluster; at least 1, so that one waits for a node."""
-    counts = [int(available.get(name, 0.0) / size) for name, size in each.items() if size]
-    return max(1, min(counts, default=1))
-
-
-def run(conductor: Conductor, *, resources: Mapping[str, float], folder: str) -> None:
+def run(
+    conductor: Conductor,
+    *,
+    engines: Engines,
+    folder: str,
+    job: type[tune.Trainable] = Job,
+) -> None:
     """Run a study to its end on the connected Ray cluster.
 
     Args:
         conductor: the study.
-        resources: what each job takes, such as `{"CPU": 1}` or `{"GPU": 1, "CPU": 2}`.
+        engines: what trains its trials.
         folder: where Tune may write its own files.
+        job: what takes a trial there; another class must report as `Job` does.
     """
-    desk = Desk(conductor, resources)
+    desk = Desk(conductor, engines)
     if conductor.done:
         return
-    sized = tune.with_resources(Job, {k.lower(): v for k, v in resources.items()})
+    sized = tune.with_resources(job, {k.lower(): v for k, v in engines.job_resources.items()})
     tuner = tune.Tuner(
         sized,
         tune_config=tune.TuneConfig(
@@ -166,4 +167,7 @@ def run(conductor: Conductor, *, resources: Mapping[str, float], folder: str) ->
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        engines.close()

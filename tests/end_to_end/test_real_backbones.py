@@ -51,7 +51,7 @@ def test_a_method_trains_and_merges_on_a_real_backbone(
     task: str, backbone: str, method: str
 ) -> None:
     data = load_task(task, roots=PLACES.data_roots)
-    loaded = backbones.load(backbone, data.num_outputs, PLACES.model_roots)
+    loaded = backbones.load(backbone, PLACES.model_roots)
     trial = spec(task, backbone, method)
     whole = data.rows("train", trial.splits)
     train = data.encode(loaded.tokenizer, whole.take(range(16)), trial.recipe.max_length)

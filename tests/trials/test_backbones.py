@@ -131,8 +131,8 @@ def test_an_unknown_family_is_the_users_mistake() -> None:
 
 
 def test_the_embedded_backbone_loads_frozen_once() -> None:
-    backbone = backbones.load("tiny", 2)
-    assert backbone is backbones.load("tiny", 2)
+    backbone = backbones.load("tiny")
+    assert backbone is backbones.load("tiny")
     assert backbone.name == "tiny"
     assert backbone.digest == backbones.resolve("tiny") == folder_digest(TINY)
     assert not backbone.model.training
@@ -183,7 +183,7 @@ def test_a_root_may_hold_a_backbone_called_tiny(copied: Path) -> None:
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        backbones.load("./models/none", 2, base=tmp_path)
+        backbones.load("./models/none", base=tmp_path)
     expected = f"backbone './models/none': no config.json in {tmp_path / 'models' / 'none'}"
     assert str(error.value) == expected
 
@@ -191,7 +191,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_weights_is_the_users_mistake(copied: Path) -> None:
     (copied / "model.safetensors").unlink()
     with pytest.raises(UserError, match=f"backbone {copied}: .*model.safetensors"):
-        backbones.load("mine", 2, (copied.parent,))
+        backbones.load("mine", (copied.parent,))
 
 
 @pytest.mark.parametrize("call", [backbones.resolve, backbones.configuration])

@@ -2,6 +2,8 @@
 
 A method changes an adapted linear map `y = W x` to `y = W x + scale · left · core · right · x`.
 It is written once, as those factors; training, packing, merging, counting and export follow.
+Bottleneck adapters and trained biases are the exceptions: they bend what lies between the factors
+or add a vector, are not linear maps of `x`, and so neither merge nor export.
 
 Shapes: S sites of equal shape, I inputs, O outputs, R rank.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -46,12 +48,19 @@ class Update:
         core: (S, R, R), or None for the identity.
         right: (S, R, I).
         scale: a number, or a tensor that broadcasts over (S, 1, 1).
+        inner: (S, R) added to `right · x`, or None.
+        activation: what bends `right · x + inner`, by the name of a function of
+            `torch.nn.functional` that keeps 0 at 0; None leaves it linear.
+        bias: (S, O) added to the map's output, or None.
     """
 
     left: Tensor
     core: Tensor | None
     right: Tensor
     scale: float | Tensor
+    inner: Tensor | None = None
+    activation: str | None = None
+    bias: Tensor | None = None
 
     def delta(self) -> Tensor:
         """The dense change of the weights, (S, O, I)."""
@@ -80,11 +89,13 @@ class Method:
     Class attributes:
         source: the paper, as `Authors Year, arXiv:number`.
         starts_at_backbone: False where the definition changes the network before training.
+        reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
     """
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
     starts_at_backbone: ClassVar[bool] = True
+    reads: ClassVar[Literal["input", "output"]] = "input"
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:

@@ -47,6 +47,29 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @cached_property
+    def tokens(self) -> NDArray[Any]:
+        """All token ids, one example after another."""
+        return _joined(self.input_ids)
+
+    @cached_property
+    def types(self) -> NDArray[Any] | None:
+        """All token types, laid out as `tokens`."""
+        return None if self.token_type_ids is None else _joined(self.token_type_ids)
+
+    @cached_property
+    def starts(self) -> NDArray[Any]:
+        """(examples + 1,) where each example begins in `tokens`; the last entry is the end."""
+        import numpy as np
+
+        return np.cumsum([0, *map(len, self.input_ids)])
+
+
+def _joined(lists: Sequence[Sequence[int]]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.fromiter((i for part in lists for i in part), dtype=np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Task:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,17 +38,18 @@ class Batch:
 
 def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     """Stack rows of a split, padded to the longest of them."""
-    length = max(len(data.input_ids[r]) for r in rows)
-    input_ids = torch.full((len(rows), length), pad_id)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    types = None if data.token_type_ids is None else torch.zeros_like(mask)
-    for i, row in enumerate(rows):
-        ids = data.input_ids[row]
-        input_ids[i, : len(ids)] = torch.tensor(ids)
-        mask[i, : len(ids)] = 1
-        if types is not None and data.token_type_ids is not None:
-            types[i, : len(ids)] = torch.tensor(data.token_type_ids[row])
-    return Batch(input_ids, mask, types, torch.tensor([data.labels[r] for r in rows]))
+    chosen = np.asarray(rows)
+    starts = data.starts[chosen]
+    lengths = data.starts[chosen + 1] - starts
+    within = np.arange(lengths.max()) < lengths[:, None]
+    places = (starts[:, None] + np.arange(lengths.max())) * within
+    types = None if data.types is None else torch.from_numpy(data.types[places] * within)
+    return Batch(
+        torch.from_numpy(np.where(within, data.tokens[places], pad_id)),
+        torch.from_numpy(within.astype(np.int64)),
+        types,
+        torch.tensor([data.labels[r] for r in rows]),
+    )
 
 
 @functools.lru_cache(maxsize=8)

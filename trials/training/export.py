@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.errors import UserError
@@ -41,7 +41,8 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
         )
     tensors, _ = found
     empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
-    member = Member(spec, backbone, empty)
+    num_outputs = tensors[f"head.{backbone.family.head[-1]}.weight"].shape[0]
+    member = Member(spec, backbone, empty, num_outputs)
     with torch.no_grad():
         for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
             tensor.copy_(tensors[key])
@@ -53,8 +54,8 @@ def site_factors(member: Member) -> dict[str, tuple[Tensor, Tensor]]:
     """Site -> left (O, R) and right (R, I), scale and core within, on the CPU."""
     return {
         site.name: (left.detach().cpu(), right.detach().cpu())
-        for group, (lefts, rights) in zip(member.parameters.groups, member.factors(), strict=True)
-        for site, left, right in zip(group.sites, lefts, rights, strict=True)
+        for group, update in zip(member.parameters.groups, member.updates(), strict=True)
+        for site, left, right in zip(group.sites, *update.folded(), strict=True)
     }
 
 
@@ -111,8 +112,11 @@ def merge(member: Member, backbone: Backbone) -> Any:
         weight = model.get_submodule(name).weight
         weight += (left @ right).to(weight)
     for path, parts in member.parameters.head.items():
+        module = model.get_submodule(path)
+        module.out_features = parts["weight"].shape[0]
         for part, tensor in parts.items():
-            getattr(model.get_submodule(path), part).copy_(tensor)
+            setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
+    model.config.num_labels = model.num_labels = member.num_outputs
     return model
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trials.streams import generator
 from trials.training.member import Member
+from trials.training.stacking import Part, SiteUpdate
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Forward:
     Attributes:
         members: K members.
         shapes: each member's own batch and length, before padding.
-        factors: site -> left (K, O, R) and right (K, R, I).
+        updates: site -> what the members add there.
         head: head map -> weight (K, O, I) and bias (K, 1, O) or None.
         microbatch: index within the step.
         training: whether anything is dropped.
@@ -33,7 +35,7 @@ class Forward:
 
     members: Sequence[Member]
     shapes: Sequence[tuple[int, int]]
-    factors: dict[str, tuple[Tensor, Tensor]]
+    updates: dict[str, SiteUpdate]
     head: dict[str, tuple[Tensor, Tensor | None]]
     microbatch: int = 0
     training: bool = False
@@ -88,6 +90,11 @@ def drawn_mask(
     return keep * (2**16 / (2**16 - dropped))
 
 
+def only(present: Sequence[bool], rates: Sequence[float]) -> list[float]:
+    """Each member's rate where it is present, else 0."""
+    return [rate if here else 0.0 for here, rate in zip(present, rates, strict=True)]
+
+
 class Hooks:
     """The hooks on one backbone; without a current pass they change nothing."""
 
@@ -97,7 +104,7 @@ class Hooks:
         for path, module in model.named_modules():
             if path in head:
                 self._add(module, self._head, path)
-            elif isinstance(module, nn.Linear):
+            elif isinstance(module, nn.Linear | nn.LayerNorm):
                 self._add(module, self._site, path)
             elif isinstance(module, nn.Dropout):
                 self._add(module, self._dropout, path)
@@ -114,28 +121,43 @@ class Hooks:
 
     def _site(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         forward = self.current
-        if forward is None or path not in forward.factors:
+        update = None if forward is None else forward.updates.get(path)
+        if forward is None or update is None:
             return None
-        left, right = forward.factors[path]
-        mask = forward.mask(x, f"{path}.in", [m.recipe.dropout.adapter for m in forward.members])
-        x_KNI = forward.by_member(x if mask is None else x * mask)
-        inner_KNR = x_KNI @ right.mT
-        mask = forward.mask(
-            output, f"{path}.out", [m.method.output_dropout() for m in forward.members]
-        )
+        made = forward.by_member(output)
+        for part in update.parts:
+            made = self._add_part(forward, path, part, x, output, made)
+        if update.bias is not None:
+            made = made + update.bias.to(made.dtype)
+        return made.view(output.shape)
+
+    @staticmethod
+    def _add_part(
+        forward: Forward, path: str, part: Part, x: Tensor, output: Tensor, made: Tensor
+    ) -> Tensor:
+        """`made` (K, B · L, O) plus what the members with an update of this form add."""
+        source = x if part.reads == "input" else output
+        place = path if part.activation is None else f"{path}.{part.reads}.{part.activation}"
+        rates = [m.recipe.dropout.adapter for m in forward.members]
+        mask = forward.mask(source, f"{place}.in", only(part.present, rates))
+        inner_KNR = forward.by_member(source if mask is None else source * mask) @ part.right.mT
+        if part.inner is not None:
+            inner_KNR = inner_KNR + part.inner
+        if part.activation is not None:
+            inner_KNR = getattr(functional, part.activation)(inner_KNR)
+        rates = [m.method.output_dropout() for m in forward.members]
+        mask = forward.mask(output, f"{place}.out", only(part.present, rates))
         if mask is None:
-            base = forward.by_member(output)
-            return torch.baddbmm(base, inner_KNR.to(base.dtype), left.mT.to(base.dtype)).view(
-                output.shape
-            )
-        return output + (inner_KNR @ left.mT).view(output.shape) * mask
+            return torch.baddbmm(made, inner_KNR.to(made.dtype), part.left.mT.to(made.dtype))
+        return made + inner_KNR @ part.left.mT * forward.by_member(mask)
 
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None:
             return None
         weight, bias = self.current.head[path]
         own = self.current.by_member(x) @ weight.mT
-        return (own if bias is None else own + bias).view(output.shape)
+        own = own if bias is None else own + bias
+        return own.view(*output.shape[:-1], own.shape[-1])
 
     def _dropout(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None:

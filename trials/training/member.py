@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trials.backbones import Backbone, head_sites, sites
 from trials.catalogue import lookup
-from trials.methods.base import Method
+from trials.methods.base import Method, Update
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training import data
@@ -41,10 +41,25 @@ class Member:
         optimiser: AdamW over its flat vector.
         step: optimiser steps done.
         num_steps: optimiser steps in all.
+        num_outputs: numbers that its head gives for an example.
         diverged: why it stopped, once a loss or gradient was not finite.
     """
 
-    def __init__(self, spec: TrialSpec, backbone: Backbone, train: Encoded) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        backbone: Backbone,
+        train: Encoded,
+        num_outputs: int | None = None,
+    ) -> None:
+        """Start a trial.
+
+        Args:
+            spec: what is trained.
+            backbone: what it adapts.
+            train: the examples.
+            num_outputs: numbers that its head gives; None for as many as the model's own.
+        """
         recipe = spec.recipe
         like = next(backbone.model.parameters())
         self.spec = spec
@@ -52,10 +67,12 @@ class Member:
         self.train = train
         self.method = build_method(spec)
         self.sites = sites(backbone.model, backbone.family, spec.targets)
+        head = head_sites(backbone.model, backbone.family, num_outputs)
+        self.num_outputs = head[-1][0].outputs
         self.parameters = Parameters(
             self.method,
             self.sites,
-            head_sites(backbone.model, backbone.family),
+            head,
             seed=spec.seed,
             train_head=recipe.head == "train",
             head_std=backbone.initializer_range,
@@ -91,9 +108,9 @@ class Member:
         """Rows of the next step, one tuple for each microbatch."""
         return data.rows_of_step(self.recipe, self.spec.seed, self.step, len(self.train.input_ids))
 
-    def factors(self) -> list[tuple[Tensor, Tensor]]:
-        """Left (S, O, R) and right (S, R, I) factors of each group of sites, scale within."""
-        return [self.method.update(g.tensors).folded() for g in self.parameters.groups]
+    def updates(self) -> list[Update]:
+        """What the method adds, one entry for each group of sites."""
+        return [self.method.update(g.tensors) for g in self.parameters.groups]
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The loss of each example, (B,): cross entropy, or squared error for one output."""
@@ -110,29 +127,34 @@ class Member:
         present = [t for t in terms if t is not None]
         return torch.cat(present).mean() if present else None
 
-    def finish_step(self, loss: float) -> None:
-        """Take the optimiser step that the accumulated gradient asks for.
-
-        A loss or gradient that is not finite stops the member and leaves its numbers alone.
-        """
+    def hide_unborn(self) -> None:
+        """What is not alive yet counts neither for clipping nor for Adam's moments."""
         if self.optimiser.cohorts is not None:
-            # What is not alive yet counts neither for clipping nor for Adam's moments.
             self.parameters.gradient.mul_(self.optimiser.cohorts > 0)
-        norm = float(self.parameters.gradient.norm())
+
+    def note(self, step: int, loss: float, norm: float) -> None:
+        """Take in the figures of a step; the first that is not finite ends the training.
+
+        Args:
+            step: optimiser steps that were done before it.
+            loss: its training loss.
+            norm: the norm of its gradient, before clipping.
+        """
+        if self.diverged is not None:
+            return
         if not math.isfinite(loss) or not math.isfinite(norm):
             what = f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"
-            self.diverged = f"{what} at step {self.step + 1} of {self.num_steps}"
+            self.diverged = f"{what} at step {step + 1} of {self.num_steps}"
             return
-        if self.recipe.clip is not None and norm > self.recipe.clip:
-            self.parameters.gradient.mul_(self.recipe.clip / (norm + 1e-6))
-        with torch.no_grad():
-            self.optimiser.update()
-            self.step += 1
-            groups = [g.tensors for g in self.parameters.groups]
-            self.method.after_step(groups, self.step, self.num_steps)
-            self._mark_alive()
         self._loss_sum += loss
         self._loss_steps += 1
+
+    def advance(self) -> None:
+        """Count a step that the optimiser has taken, and let the method follow it."""
+        self.step += 1
+        groups = [g.tensors for g in self.parameters.groups]
+        self.method.after_step(groups, self.step, self.num_steps)
+        self._mark_alive()
 
     def take_train_loss(self) -> float:
         """Mean training loss since the last call; NaN when no step was taken since."""

@@ -1,7 +1,6 @@
-"""One trial from its assignment to its result: train, evaluate, checkpoint, resume, keep.
+"""One trial from its assignment to its result: evaluate, select, checkpoint, resume, keep.
 
-`Run.advance` goes to the next evaluation and reports it, so that whoever drives the run (a Ray
-job, a shared engine, a plain loop) may stop it there.
+A `Run` says what it needs next and takes in what was made for it; the engine trains it.
 """
 
 import functools
@@ -10,6 +9,7 @@ import json
 import math
 import time
 import traceback
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from trials.training import checkpoint
 from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
-from trials.training.pack import Pack
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -36,11 +35,16 @@ CHECKPOINT_SECONDS = 30.0
 
 
 class Run:
-    """The training of one trial in this process.
+    """The course of one trial: what it needs next, and what it has come to.
 
     Attributes:
         assignment: what to train, and where things are.
+        backbone: what it adapts.
         member: its state.
+        history: reports so far.
+        unreported: those of before a resume, which nobody may have heard.
+        seconds: of the device's time that training and evaluation took, over all interruptions;
+            in a pack, the trial's share.
     """
 
     def __init__(self, assignment: Assignment) -> None:
@@ -49,53 +53,61 @@ class Run:
         Raises:
             UserError: data or backbone are missing, or not those that the spec names.
         """
-        torch.set_num_threads(assignment.threads)
         self.assignment = assignment
         self.spec = assignment.spec
         self.folder = Path(assignment.folder)
-        for code in assignment.code:
-            code.load()
         self.task, self.backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.member = Member(self.spec, self.backbone, train)
-        self.pack = Pack(self.backbone)
+        self.member = Member(self.spec, self.backbone, train, self.task.num_outputs)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
-        self._best_outputs: Tensor | None = None
-        self._seconds_before = 0.0
-        self._started = self._saved = time.monotonic()
-        if torch.device(assignment.device).type == "cuda":
-            torch.cuda.reset_peak_memory_stats(assignment.device)
+        self._outputs: dict[str, Tensor] = {}
+        self._is_kept = False
+        self.seconds = 0.0
+        self._saved = time.monotonic()
         self._resume()
         self._evaluations = self._evaluation_steps()
-        self._unreported = iter(tuple(self.history))
+        self.unreported = deque(self.history)
 
-    def advance(self) -> Progress | TrialResult:
-        """Train to the next evaluation; the last call returns the result.
+    def wanted(self) -> str | None:
+        """The split whose outputs it needs before it goes on; None while it needs a step, or none.
 
-        After a resume the reports before the checkpoint come again first, for whoever may not
-        have heard them.
+        At the end the values that it keeps are put in place first.
         """
-        again = next(self._unreported, None)
-        if again is not None:
-            return again
-        while not self.member.done:
-            self.pack.step([self.member])
-            if self.member.diverged is None and self.member.step in self._evaluations:
-                return self._evaluate()
-            if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-                self._save()
-        return self._finish()
-
-    def close(self) -> None:
-        """Leave the backbone to the next trial."""
-        self.pack.close()
+        member = self.member
+        if member.diverged is not None:
+            return None
+        if member.step in self._evaluations and member.step > self._evaluated:
+            return self.spec.splits.search
+        if not member.done:
+            return None
+        if not self._is_kept:
+            assert self._best_adapter is not None
+            member.load_adapter(*self._best_adapter)
+            self._is_kept = True
+        return next((part for part in self._shown() if part not in self._outputs), None)
 
     @property
-    def seconds(self) -> float:
-        """Seconds of training and evaluation so far, over all interruptions."""
-        return self._seconds_before + time.monotonic() - self._started
+    def _evaluated(self) -> int:
+        """Optimiser steps done at the last evaluation."""
+        return self.history[-1].step if self.history else 0
+
+    def data(self, part: str) -> Encoded:
+        """A split, as tokens."""
+        return encoded(self.assignment, part)
+
+    def take(self, part: str, outputs: Tensor) -> Progress | None:
+        """Take in the outputs that it wanted; a report, when they were an evaluation."""
+        if self.member.step > self._evaluated:
+            return self._evaluate(outputs)
+        self._outputs[part] = outputs
+        return None
+
+    @property
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is `CHECKPOINT_SECONDS` old."""
+        return time.monotonic() - self._saved > CHECKPOINT_SECONDS
 
     def result(self, status: Any, reason: str | None = None, **more: Any) -> TrialResult:
         """A result with what is known of any trial, however it ended."""
@@ -122,8 +134,9 @@ class Run:
             steps = range(per_epoch, total + 1, per_epoch)
         return frozenset(steps) | {total}
 
-    def _evaluate(self) -> Progress:
-        scores, outputs, _ = self._scores(self.spec.splits.search)
+    def _evaluate(self, outputs: Tensor) -> Progress:
+        data = self.data(self.spec.splits.search)
+        scores = self.task.scores(outputs.numpy(), data.labels)
         primary = scores[self.task.definition.primary]
         progress = Progress(
             step=self.member.step,
@@ -139,9 +152,16 @@ class Run:
         if self._is_best(primary):
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
-            self._best_outputs = outputs
-        self._save()
+            self._outputs = {self.spec.splits.search: outputs}
+        self.save()
         return progress
+
+    def _shown(self) -> list[str]:
+        """The splits whose scores the result has."""
+        parts = [self.spec.splits.search]
+        if self.spec.stage == "confirm" and self.spec.splits.report not in parts:
+            parts.append(self.spec.splits.report)
+        return parts
 
     def _is_best(self, primary: float) -> bool:
         """First of equals wins; with `select: last` every evaluation replaces the one before."""
@@ -152,29 +172,18 @@ class Run:
         sign = 1 if self.task.definition.direction == "higher" else -1
         return sign * primary > sign * self.best[0]
 
-    def _scores(
-        self, part: str, known: Tensor | None = None
-    ) -> tuple[dict[str, float], Tensor, Encoded]:
-        """Scores, outputs and examples of a split; outputs that are known are not made again."""
-        data = encoded(self.assignment, part)
-        outputs = self.pack.outputs(self.member, data) if known is None else known
-        return self.task.scores(outputs.numpy(), data.labels), outputs, data
-
-    def _finish(self) -> TrialResult:
+    def finish(self) -> TrialResult:
+        """Score and write what it leaves behind, once it needs nothing any more."""
         if self.member.diverged is not None:
             return self.result("diverged", self.member.diverged)
         assert self.best is not None
-        assert self._best_adapter is not None
-        self.member.load_adapter(*self._best_adapter)
-        parts = [self.spec.splits.search]
-        if self.spec.stage == "confirm" and self.spec.splits.report not in parts:
-            parts.append(self.spec.splits.report)
-        scores, files = {}, {"adapter": ADAPTER}
+        scores, files, parts = {}, {"adapter": ADAPTER}, self._shown()
         for part in parts:
-            known = self._best_outputs if part == self.spec.splits.search else None
-            scores[part], outputs, data = self._scores(part, known)
+            data = self.data(part)
+            scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
             files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
-            write_predictions(self.folder / files[f"predictions_{part}"], self.task, outputs, data)
+            path = self.folder / files[f"predictions_{part}"]
+            write_predictions(path, self.task, self._outputs[part], data)
         if not math.isfinite(scores[parts[-1]][self.task.definition.primary]):
             name = self.task.definition.primary
             return self.result("diverged", f"{name} is undefined for these predictions")
@@ -183,7 +192,7 @@ class Run:
         return self.result(
             "finished",
             scores=scores,
-            num_examples={part: len(encoded(self.assignment, part).labels) for part in parts},
+            num_examples={part: len(self.data(part).labels) for part in parts},
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
             files=files,
@@ -199,7 +208,8 @@ class Run:
             {"spec": self.spec.to_json(), "sites": [s.name for s in self.member.sites]},
         )
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint, from which a new `Run` of the same assignment continues exactly."""
         tensors, numbers = self.member.state()
         if self._best_adapter is not None:
             tensors["best.values"] = self._best_adapter[0]
@@ -220,7 +230,7 @@ class Run:
         tensors, numbers = found
         self.member.restore(tensors, numbers)
         self.history = [_progress(p) for p in numbers["history"]]
-        self._seconds_before = numbers["seconds"]
+        self.seconds = numbers["seconds"]
         if numbers["best"] is not None:
             score, step = numbers["best"]
             self.best = (math.nan if score is None else score, step)
@@ -255,7 +265,6 @@ def load_parts(assignment: Assignment) -> tuple[Task, backbones.Backbone]:
         )
     backbone = backbones.load(
         assignment.backbone,
-        task.num_outputs,
         places.model_roots,
         places.base_folder,
         assignment.device,
@@ -302,20 +311,9 @@ def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) ->
     temporary.replace(path)
 
 
-def guarded(run: Run) -> Progress | TrialResult:
-    """`Run.advance`, with a crash or an exhausted memory as a result."""
-    try:
-        return run.advance()
-    except Exception as error:  # noqa: BLE001 - whatever a trial does, the others go on
-        return crashed(error, run.assignment, run)
-
-
 def crashed(error: Exception, assignment: Assignment, run: Run | None = None) -> TrialResult:
     """The result of a trial that raised; the traceback goes into the trial's folder."""
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    status: Status = (
-        "out_of_memory" if exhausted or "can't allocate memory" in str(error) else "crashed"
-    )
+    status: Status = "out_of_memory" if is_out_of_memory(error) else "crashed"
     reason = " ".join(str(error).split())[:500]
     if not isinstance(error, UserError):
         reason = f"{type(error).__name__}: {reason}"
@@ -326,3 +324,9 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
     if run is None:
         return TrialResult(status=status, reason=reason, files=files)
     return run.result(status, reason, files=files)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device, or the machine, had no memory left."""
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return exhausted or "can't allocate memory" in str(error)

@@ -10,9 +10,9 @@ import transformers
 from trials import backbones
 from trials.catalogue import complete
 from trials.places import Assignment, Places
-from trials.spec import Evaluate, Recipe, Schedule, Splits, TrialResult, TrialSpec
+from trials.spec import Evaluate, Recipe, Schedule, Splits, TrialSpec
 from trials.tiny import FOLDER
-from trials.training.run import Run
+from trials.training.engine import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers.*")
 
@@ -46,7 +46,7 @@ def score(backbone: str, folder: Path) -> float:
         seed=0,
         stage="confirm",
     )
-    run = Run(
+    *_, last = train(
         Assignment(
             spec=spec,
             task="tiny_acceptability",
@@ -55,12 +55,7 @@ def score(backbone: str, folder: Path) -> float:
             folder=str(folder),
         )
     )
-    try:
-        while not isinstance(made := run.advance(), TrialResult):
-            pass
-    finally:
-        run.close()
-    return made.scores["test"]["mcc"]
+    return last.result.scores["test"]["mcc"]
 
 
 def test_lora_learns_the_task_with_pretraining_and_hardly_without(tmp_path: Path) -> None:

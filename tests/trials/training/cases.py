@@ -31,7 +31,7 @@ def small_backbone(dtype: torch.dtype = torch.float64, family: str = "bert") -> 
 
 def tiny_backbone(dtype: torch.dtype = torch.float64) -> Backbone:
     """A copy of the embedded backbone."""
-    loaded = backbones.load("tiny", 2)
+    loaded = backbones.load("tiny")
     return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model).to(dtype))
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,9 @@ from trials.places import Assignment
 from trials.spec import Evaluate, Progress, Splits, TrialResult
 from trials.tasks.base import Task
 from trials.training import checkpoint, run
-from trials.training.run import Run, crashed, guarded
+from trials.training.engine import train
+from trials.training.pack import Pack
+from trials.training.run import Run, crashed
 
 METHODS = {"lora": {"rank": 4}, "triadaptlora": {"rank": 4, "interval": 3, "threshold": "fixed"}}
 
@@ -31,12 +34,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finish(assignment: Assignment) -> tuple[list[Progress], TrialResult]:
-    training = Run(assignment)
-    reports = []
-    while isinstance(step := training.advance(), Progress):
-        reports.append(step)
-    training.close()
-    return reports, step
+    *reports, last = train(assignment)
+    return [event.progress for event in reports if event.progress is not None], last.result
 
 
 def adapter_of(folder: Path) -> dict[str, Tensor]:
@@ -45,7 +44,7 @@ def adapter_of(folder: Path) -> dict[str, Tensor]:
     return found[0]
 
 
-def timeless(reports: list[Progress]) -> list[Progress]:
+def timeless(reports: list[Any]) -> list[Any]:
     return [dataclasses.replace(r, seconds=0.0) for r in reports]
 
 
@@ -109,36 +108,34 @@ def test_interrupted_after_every_report_it_ends_bit_equal(
     assignment = assignment_of(folders[1], root, method=method, given=given)
     made: list[Progress] = []
     for heard in range(5):
-        training = Run(assignment)
-        again = [training.advance() for _ in range(heard)]
+        training = train(assignment)
+        again = [next(training).progress for _ in range(heard)]
         assert timeless(again) == timeless(made), "what was reported before is reported again"
-        last = training.advance()
+        last = next(training)
         training.close()
-        if isinstance(last, Progress):
-            made.append(last)
-    assert isinstance(last, TrialResult)
+        if last.progress is not None:
+            made.append(last.progress)
+    assert last.progress is None
     assert timeless(made) == timeless(whole)
-    assert_same_end(expected, last, folders)
+    assert_same_end(expected, last.result, folders)
 
 
 CHILD = """
 import json, sys, time
 from trials.places import Assignment
+from trials.training.engine import train
 from trials.training.member import Member
-from trials.training.run import Run
 
-finish_step = Member.finish_step
+advance = Member.advance
 
-def hang_at_step_13(self, loss):
-    finish_step(self, loss)
+def hang_at_step_13(self):
+    advance(self)
     if self.step == 13:
         print("in mid-training", flush=True)
         time.sleep(100)
 
-Member.finish_step = hang_at_step_13
-training = Run(Assignment.from_json(json.loads(sys.argv[1])))
-while True:
-    training.advance()
+Member.advance = hang_at_step_13
+list(train(Assignment.from_json(json.loads(sys.argv[1]))))
 """
 
 
@@ -199,12 +196,8 @@ def test_the_search_stage_never_reads_the_report_split(tmp_path: Path) -> None:
     _, result = finish(assignment_of(tmp_path / "search", root, stage="search"))
     assert result.status == "finished"
     assert set(result.scores) == {"validation"}
-    training = Run(assignment_of(tmp_path / "confirm", root, stage="confirm"))
-    for _ in range(4):
-        assert isinstance(training.advance(), Progress)
-    result = guarded(training)
-    training.close()
-    assert isinstance(result, TrialResult)
+    reports, result = finish(assignment_of(tmp_path / "confirm", root, stage="confirm"))
+    assert len(reports) == 4
     assert result.status == "crashed"
     assert "has no test split" in str(result.reason)
 
@@ -216,7 +209,6 @@ def test_what_is_held_out_of_train_chooses(root: Path, tmp_path: Path) -> None:
     assert held_out
     assert not held_out & set(training.member.train.ids)
     assert len(held_out) + len(training.member.train) == 96
-    training.close()
 
 
 def test_data_and_backbone_must_be_those_of_the_plan(root: Path, tmp_path: Path) -> None:
@@ -234,12 +226,11 @@ def test_a_missing_task_or_backbone_is_the_users_mistake(root: Path, tmp_path: P
         Run(dataclasses.replace(assignment, backbone="./nowhere"))
 
 
-def test_a_crash_is_a_result_with_a_traceback(root: Path, tmp_path: Path) -> None:
-    training = Run(assignment_of(tmp_path, root))
-    training.pack.step = None  # type: ignore[assignment, method-assign]
-    result = guarded(training)
-    training.close()
-    assert isinstance(result, TrialResult)
+def test_a_crash_is_a_result_with_a_traceback(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pack, "step", None)
+    _, result = finish(assignment_of(tmp_path, root))
     assert result.status == "crashed"
     assert str(result.reason).startswith("TypeError: 'NoneType' object is not callable")
     assert "Traceback" in (tmp_path / result.files["traceback"]).read_text()

@@ -1,0 +1,82 @@
+"""The process that holds a device and a backbone and trains the trials that visit it."""
+
+import asyncio
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ablate.sweep.stay import message, on_given_device
+from ablate.sweep.visit import Message
+from trials.places import Assignment
+from trials.training.engine import Engine
+
+
+class EngineActor:
+    """A shared engine: one thread trains, the actor's event loop talks to the jobs."""
+
+    def __init__(self, capacity: int | None) -> None:
+        """Start with no trial.
+
+        Args:
+            capacity: places; None for what the device's memory holds.
+        """
+        self._engine = Engine(capacity)
+        self._messages: dict[str, asyncio.Queue[Message]] = {}
+        self._orders: deque[Callable[[], Any]] = deque()
+        self._wake = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        threading.Thread(target=self._train, name="train", daemon=True).start()
+
+    async def join(self, assignment: str, alone: bool) -> None:
+        """Take a trial, as JSON; `alone` keeps others out while it trains."""
+        self._loop = asyncio.get_running_loop()
+        given = on_given_device(Assignment.from_json(json.loads(assignment)))
+        self._messages[given.spec.id] = asyncio.Queue()
+        self._order(lambda: self._engine.join(given, alone=alone))
+
+    async def next(self, trial: str) -> Message:
+        """Wait for a trial's next report or its end."""
+        told = await self._messages[trial].get()
+        if told["progress"] is None:
+            self._messages.pop(trial, None)
+        return told
+
+    async def leave(self, trial: str) -> None:
+        """Stop a trial and free its place."""
+        self._messages.pop(trial, None)
+        self._order(lambda: self._engine.leave(trial, "left"))
+
+    async def capacity(self) -> int | None:
+        """How many trials it trains together; None while it does not know."""
+        return self._engine.capacity
+
+    def _order(self, what: Callable[[], Any]) -> None:
+        with self._wake:
+            self._orders.append(what)
+            self._wake.notify()
+
+    def _train(self) -> None:
+        try:
+            while True:
+                with self._wake:
+                    while not self._orders and not self._engine.size:
+                        self._wake.wait()
+                    orders, self._orders = self._orders, deque()
+                for order in orders:
+                    order()
+                for event in self._engine.advance():
+                    self._tell(event.trial, message(event))
+        except BaseException:  # noqa: BLE001 - whatever it was
+            # Not of any trial's making: a new process takes over from the checkpoints.
+            os._exit(1)
+
+    def _tell(self, trial: str, told: Message) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._put, trial, told)
+
+    def _put(self, trial: str, told: Message) -> None:
+        if trial in self._messages:
+            self._messages[trial].put_nowait(told)

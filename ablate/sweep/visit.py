@@ -1,0 +1,81 @@
+"""A trial's visit to an engine, as its job sees it. Light: nothing here imports torch."""
+
+import json
+import time
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayActorError
+
+from trials.places import Assignment
+from trials.spec import TrialResult
+
+DEATHS = 3
+"""A trial whose engine dies this often under it is recorded as crashed."""
+RETURN_SECONDS = 600.0
+"""How long a job waits for its engine to be started again, on another node if need be."""
+
+Message = dict[str, Any]
+"""`progress` (a report as JSON types, or None at the end) and `result`, as events have them."""
+
+
+class Stay(Protocol):
+    """A trial at an engine."""
+
+    def next(self) -> Message:
+        """Wait for what the engine has to say next; the last message has no report."""
+
+    def leave(self) -> None:
+        """Stop the trial, if it has not ended."""
+
+
+class SharedStay:
+    """A trial at an engine that others share.
+
+    An engine that died is started again by Ray; the trial then continues there from its last
+    checkpoint. After its second death under a trial that one trains alone, so that the next
+    death tells whose fault it was.
+    """
+
+    def __init__(self, assignment: Assignment, engine: str) -> None:
+        self._trial = assignment.spec.id
+        self._assignment = json.dumps(assignment.to_json())
+        self._name = engine
+        self._deaths = 0
+        self._has_joined = False
+
+    def next(self) -> Message:
+        """Wait for the engine, through its deaths."""
+        deadline = time.monotonic() + RETURN_SECONDS
+        while True:
+            try:
+                engine = ray.get_actor(self._name)
+                if not self._has_joined:
+                    ray.get(engine.join.remote(self._assignment, self._deaths >= DEATHS - 1))
+                    self._has_joined = True
+                told: Message = ray.get(engine.next.remote(self._trial))
+                return told
+            except (RayActorError, ValueError) as error:
+                # A name that is not known belongs to an engine that is being started again.
+                if self._has_joined:
+                    self._deaths += 1
+                    self._has_joined = False
+                if self._deaths >= DEATHS:
+                    reason = f"its engine's process died {DEATHS} times: {_first_line(error)}"
+                    result = TrialResult(status="crashed", reason=reason)
+                    return {"progress": None, "result": result.to_json()}
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+
+    def leave(self) -> None:
+        """Free the place."""
+        try:
+            ray.get_actor(self._name).leave.remote(self._trial)
+        except (RayActorError, ValueError):
+            return
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

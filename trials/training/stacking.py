@@ -1,0 +1,195 @@
+"""What the members of a pack add to each map of the backbone, stacked over the members.
+
+Members whose updates have one form (what they read, how they bend it) are multiplied together;
+ranks are padded with zeros to the largest, and a member that leaves a map alone has zeros there.
+
+Shapes: K members, S sites of equal shape, O outputs, I inputs, R rank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trials.methods.base import Site, Update
+from trials.training.member import Member
+
+_WIDTH = 8
+"""Ranks of a pack are padded to a multiple of this, which matrix units ask for."""
+
+Form = tuple[str, str | None]
+"""What an update reads (`input` or `output`), and the activation between its factors."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The updates of one form at one site.
+
+    Attributes:
+        reads: `input` or `output` of the map.
+        activation: name of a function of `torch.nn.functional`; None for a linear update.
+        present: K booleans: which members have an update of this form here.
+        left: (K, O, R).
+        right: (K, R, I).
+        inner: (K, 1, R), or None.
+    """
+
+    reads: str
+    activation: str | None
+    present: tuple[bool, ...]
+    left: Tensor
+    right: Tensor
+    inner: Tensor | None
+
+
+@dataclass(frozen=True)
+class SiteUpdate:
+    """All that the members add at one site.
+
+    Attributes:
+        parts: one for each form.
+        bias: (K, 1, O), or None.
+    """
+
+    parts: tuple[Part, ...]
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Own:
+    """One member's update of sites of equal shape."""
+
+    member: int
+    sites: tuple[Site, ...]
+    update: Update
+    form: Form
+
+
+class Stacker:
+    """Stacks updates; remembers how each member's sites lie among those of the pack."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[tuple[str, ...], tuple[str, ...]], Tensor] = {}
+
+    def updates(self, members: Sequence[Member], dtype: torch.dtype) -> dict[str, SiteUpdate]:
+        """Site -> what the members add there.
+
+        Args:
+            members: K members.
+            dtype: of the products; factors are cast once here.
+        """
+        shapes: dict[tuple[int, int, int], list[_Own]] = {}
+        for k, member in enumerate(members):
+            for group, update in zip(member.parameters.groups, member.updates(), strict=True):
+                site = group.sites[0]
+                form = (member.method.reads, update.activation)
+                own = _Own(k, group.sites, update, form)
+                shapes.setdefault((site.outputs, site.inputs, site.slices), []).append(own)
+        made: dict[str, SiteUpdate] = {}
+        for owns in shapes.values():
+            made |= self._of_shape(owns, len(members), dtype)
+        return made
+
+    def _of_shape(self, owns: list[_Own], size: int, dtype: torch.dtype) -> dict[str, SiteUpdate]:
+        names = tuple(dict.fromkeys(site.name for own in owns for site in own.sites))
+        parts: list[list[Part]] = [[] for _ in names]
+        for form in dict.fromkeys(own.form for own in owns):
+            of_form = [own for own in owns if own.form == form]
+            made = self._of_form(of_form, names, size, dtype)
+            for at_site, part in zip(parts, made, strict=True):
+                if part.left.shape[-1]:
+                    at_site.append(part)
+        with_bias = {own.member: own for own in owns if own.update.bias is not None}
+        biases: Sequence[Tensor | None] = [None] * len(names)
+        if with_bias:
+            placed = {
+                k: self._place(own, own.update.bias, names)
+                for k, own in with_bias.items()
+                if own.update.bias is not None
+            }
+            biases = _stack(placed, size).to(dtype)[:, :, None].unbind(1)
+        return {
+            name: SiteUpdate(tuple(at_site), bias)
+            for name, at_site, bias in zip(names, parts, biases, strict=True)
+        }
+
+    def _of_form(
+        self, owns: list[_Own], names: tuple[str, ...], size: int, dtype: torch.dtype
+    ) -> list[Part]:
+        """One part for each site."""
+        lefts, rights, inners = {}, {}, {}
+        width = max(own.update.left.shape[-1] for own in owns)
+        if size > 1:
+            width = -(-width // _WIDTH) * _WIDTH
+        for own in owns:
+            left, right = own.update.folded()
+            missing = width - left.shape[-1]
+            lefts[own.member] = self._place(own, functional.pad(left, (0, missing)), names)
+            right = functional.pad(right, (0, 0, 0, missing))
+            rights[own.member] = self._place(own, right, names)
+            if own.update.inner is not None:
+                inner = functional.pad(own.update.inner, (0, missing))
+                inners[own.member] = self._place(own, inner, names)
+        of_site = {name: [False] * size for name in names}
+        for own in owns:
+            for site in own.sites:
+                of_site[site.name][own.member] = True
+        reads, activation = owns[0].form
+        inner_of = _stack(inners, size).to(dtype)[:, :, None].unbind(1) if inners else None
+        stacked = zip(
+            names,
+            _stack(lefts, size).to(dtype).unbind(1),
+            _stack(rights, size).to(dtype).unbind(1),
+            strict=True,
+        )
+        return [
+            Part(
+                reads,
+                activation,
+                tuple(of_site[name]),
+                left,
+                right,
+                None if inner_of is None else inner_of[index],
+            )
+            for index, (name, left, right) in enumerate(stacked)
+        ]
+
+    def _place(self, own: _Own, tensor: Tensor, names: tuple[str, ...]) -> Tensor:
+        """A member's (S, ...) among all sites of the pack; zeros where it has none."""
+        mine = tuple(site.name for site in own.sites)
+        if mine == names:
+            return tensor
+        if (mine, names) not in self._places:
+            places = [names.index(name) for name in mine]
+            self._places[mine, names] = torch.tensor(places, device=tensor.device)
+        empty = tensor.new_zeros(len(names), *tensor.shape[1:])
+        return empty.index_copy(0, self._places[mine, names], tensor)
+
+
+def stack_heads(
+    members: Sequence[Member], dtype: torch.dtype
+) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Map of the head -> weight (K, O, I) and bias (K, 1, O) or None; O is the largest."""
+    heads = [member.parameters.head for member in members]
+    stacked: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for name, parts in heads[0].items():
+        outputs = max(head[name]["weight"].shape[0] for head in heads)
+        weights, biases = [], []
+        for head in heads:
+            missing = outputs - head[name]["weight"].shape[0]
+            weights.append(functional.pad(head[name]["weight"], (0, 0, 0, missing)))
+            if "bias" in parts:
+                biases.append(functional.pad(head[name]["bias"], (0, missing)))
+        bias = torch.stack(biases)[:, None].to(dtype) if biases else None
+        stacked[name] = (torch.stack(weights).to(dtype), bias)
+    return stacked
+
+
+def _stack(parts: dict[int, Tensor], size: int) -> Tensor:
+    """(K, ...) from those members that have one; zeros for the others."""
+    if len(parts) == 1 == size:
+        return parts[0][None]
+    empty = torch.zeros_like(next(iter(parts.values())))
+    return torch.stack([parts.get(k, empty) for k in range(size)])

@@ -1,0 +1,98 @@
+"""One optimiser step of several members: is it finite, clip, move.
+
+A GPU is not waited for at each step: losses and norms stay on the device and are read together,
+every `EVERY_ON_GPU` steps or when somebody asks. A member whose loss was not finite is stopped
+when that is read; until then its own numbers move on, which nobody will use.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trials.training.member import Member
+from trials.training.optimiser import update_all
+
+EVERY_ON_GPU = 16
+_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """What a step left on the device.
+
+    Attributes:
+        members: K members.
+        steps: (K,) optimiser steps that each had done before.
+        figures: (2, K) losses and gradient norms.
+    """
+
+    members: Sequence[Member]
+    steps: Sequence[int]
+    figures: Tensor
+
+
+class Stepper:
+    """Takes the optimiser steps of a pack.
+
+    Attributes:
+        is_moving: whether parameters are being changed; still True after a step that broke there.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.is_moving = False
+        self._every = 1 if device.type == "cpu" else EVERY_ON_GPU
+        self._unread: list[_Unread] = []
+
+    def step(self, members: Sequence[Member], losses: Tensor) -> None:
+        """Move each member along its accumulated gradient.
+
+        Args:
+            members: K members.
+            losses: (K,) the losses of the step, detached.
+        """
+        for member in members:
+            member.hide_unborn()
+        gradients = [member.parameters.gradient for member in members]
+        norms = torch.stack(torch._foreach_norm(gradients))
+        figures = torch.stack((losses.to(norms), norms))
+        self._unread.append(_Unread(members, [m.step for m in members], figures))
+        if len(self._unread) >= self._every:
+            self.settle()
+        live = [k for k, member in enumerate(members) if member.diverged is None]
+        if not live:
+            return
+        self._clip([members[k] for k in live], norms[live] if len(live) < len(members) else norms)
+        self.is_moving = True
+        with torch.no_grad():
+            update_all([members[k].optimiser for k in live])
+            for k in live:
+                members[k].advance()
+        self.is_moving = False
+
+    @staticmethod
+    def _clip(members: Sequence[Member], norms: Tensor) -> None:
+        """Scale each member's gradient down to its own limit; without one, by exactly 1."""
+        limits = [member.recipe.clip for member in members]
+        if all(limit is None for limit in limits):
+            return
+        numbers = [float("inf") if limit is None else limit for limit in limits]
+        exact = norms.double()
+        limit = torch.tensor(numbers, dtype=torch.float64)
+        if exact.is_cuda:
+            limit = limit.pin_memory().to(exact.device, non_blocking=True)
+        factors = torch.where(exact > limit, limit / (exact + _EPS), 1.0)
+        for member, factor in zip(members, factors.unbind(), strict=True):
+            member.parameters.gradient.mul_(factor)
+
+    def settle(self) -> None:
+        """Read what the steps since the last time came to, and stop members that diverged."""
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        figures = torch.cat([step.figures for step in unread], dim=1).tolist()
+        members = [member for step in unread for member in step.members]
+        steps = [number for step in unread for number in step.steps]
+        for member, number, loss, norm in zip(members, steps, *figures, strict=True):
+            member.note(number, loss, norm)
