@@ -34,10 +34,14 @@ class Family:
     Attributes:
         targets: canonical name -> pattern that the end of a module's path must match.
         head: paths of the head's linear maps, which start anew for each trial.
+        embeddings: path, within the model's body, of what makes the first hidden states.
+        layers: path, within the model's body, of the list of layers.
     """
 
     targets: Mapping[str, str]
     head: tuple[str, ...]
+    embeddings: str
+    layers: str
 
 
 _ENCODER = {
@@ -57,9 +61,10 @@ _DECODER = {
     "intermediate": r"mlp\.up_proj",
     "output": r"mlp\.down_proj",
 }
-_BERT = Family(_ENCODER, ("classifier",))
-_ROBERTA = Family(_ENCODER, ("classifier.dense", "classifier.out_proj"))
-_LLAMA = Family(_DECODER, ("score",))
+_IN_ENCODER = ("embeddings", "encoder.layer")
+_BERT = Family(_ENCODER, ("classifier",), *_IN_ENCODER)
+_ROBERTA = Family(_ENCODER, ("classifier.dense", "classifier.out_proj"), *_IN_ENCODER)
+_LLAMA = Family(_DECODER, ("score",), "embed_tokens", "layers")
 FAMILIES: Mapping[str, Family] = {
     "bert": _BERT,
     "roberta": _ROBERTA,
@@ -186,6 +191,30 @@ def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:
     config.num_labels = num_labels
     with torch.device("meta"):
         return transformers.AutoModelForSequenceClassification.from_config(config)
+
+
+def weightless(config: PretrainedConfig, num_layers: int) -> Backbone:
+    """A backbone of random or fake weights and so many layers, to see what it takes."""
+    import copy
+
+    import transformers
+
+    shallow = copy.deepcopy(config)
+    shallow.num_hidden_layers = num_layers
+    if getattr(shallow, "layer_types", None) is not None:
+        shallow.layer_types = shallow.layer_types[:num_layers]
+    if shallow.pad_token_id is None:
+        shallow.pad_token_id = 0
+    model = transformers.AutoModelForSequenceClassification.from_config(shallow)
+    frozen = model.eval().requires_grad_(False)
+    return Backbone("weightless", "none", frozen, _Padding(shallow.pad_token_id), family_of(config))
+
+
+@dataclass(frozen=True)
+class _Padding:
+    """The part of a tokenizer that a pack needs."""
+
+    pad_token_id: int
 
 
 @functools.lru_cache(maxsize=4)

@@ -52,6 +52,13 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     )
 
 
+def placed(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, without waiting for it."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 @functools.lru_cache(maxsize=8)
 def epoch_order(seed: int, epoch: int, num_rows: int) -> tuple[int, ...]:
     """The permutation of the training split in one epoch."""

@@ -30,6 +30,8 @@ class Forward:
         head: head map -> weight (K, O, I) and bias (K, 1, O) or None.
         microbatch: index within the step.
         training: whether anything is dropped.
+        states: (K · B, L, I) what stands for the embeddings' output where the layers that follow
+            them are left out; None where nothing is.
         calls: how often each dropout has been reached in this pass.
     """
 
@@ -39,6 +41,7 @@ class Forward:
     head: dict[str, tuple[Tensor, Tensor | None]]
     microbatch: int = 0
     training: bool = False
+    states: Tensor | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
     def by_member(self, x: Tensor) -> Tensor:
@@ -98,11 +101,13 @@ def only(present: Sequence[bool], rates: Sequence[float]) -> list[float]:
 class Hooks:
     """The hooks on one backbone; without a current pass they change nothing."""
 
-    def __init__(self, model: nn.Module, head: Sequence[str]) -> None:
+    def __init__(self, model: nn.Module, head: Sequence[str], embeddings: str) -> None:
         self.current: Forward | None = None
         self._handles: list[Any] = []
         for path, module in model.named_modules():
-            if path in head:
+            if path == embeddings:
+                self._add(module, self._embeddings, path)
+            elif path in head:
                 self._add(module, self._head, path)
             elif isinstance(module, nn.Linear | nn.LayerNorm):
                 self._add(module, self._site, path)
@@ -111,7 +116,9 @@ class Hooks:
 
     def _add(self, module: nn.Module, hook: Any, path: str) -> None:
         self._handles.append(
-            module.register_forward_hook(lambda _, args, output: hook(path, args[0], output))
+            module.register_forward_hook(
+                lambda _, args, output: hook(path, args[0] if args else None, output)
+            )
         )
 
     def remove(self) -> None:
@@ -158,6 +165,9 @@ class Hooks:
         own = self.current.by_member(x) @ weight.mT
         own = own if bias is None else own + bias
         return own.view(*output.shape[:-1], own.shape[-1])
+
+    def _embeddings(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
+        return None if self.current is None else self.current.states
 
     def _dropout(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None:

@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from trials.backbones import Backbone
 from trials.tasks.base import Encoded
-from trials.training.data import Batch, collate, evaluation_rows
+from trials.training.data import Batch, collate, evaluation_rows, placed
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
+from trials.training.prefix import Prefix, States
 from trials.training.stacking import Stacker, stack_heads
 from trials.training.stepping import Stepper
 
@@ -28,7 +29,9 @@ class Pack:
         self.backbone = backbone
         self.device = next(backbone.model.parameters()).device
         self.pad_id = int(backbone.tokenizer.pad_token_id or 0)
-        self.hooks = Hooks(backbone.model, backbone.family.head)
+        embeddings = f"{backbone.model.base_model_prefix}.{backbone.family.embeddings}"
+        self.hooks = Hooks(backbone.model, backbone.family.head, embeddings)
+        self._prefix = Prefix(backbone, self.pad_id)
         self._stacker = Stacker()
         self._stepper = Stepper(self.device)
 
@@ -81,15 +84,29 @@ class Pack:
     ) -> Tensor:
         """Add one microbatch's gradients; returns each member's share of its step's loss, (K,)."""
         batches = [collate(m.train, r, self.pad_id) for m, r in zip(members, rows, strict=True)]
-        outputs = self._forward(self._prepare(members, microbatch, training=True), batches)
+        forward = self._prepare(members, microbatch, training=True)
+        depth = min(self._prefix.depth(m, m.train, training=True) for m in members)
+        known = [self._prefix.states(m.train, depth) for m in members] if depth else []
+        outputs = self._forward(forward, batches, depth, list(zip(known, rows, strict=False)))
         shares = []
         for member, output, batch, total in zip(members, outputs, batches, totals, strict=True):
-            share = member.losses(output, self._placed(batch.labels)).sum() / total
+            share = member.losses(output, placed(batch.labels, self.device)).sum() / total
             penalty = member.penalty() if microbatch == 0 else None
             shares.append(share if penalty is None else share + penalty)
         joined = torch.stack(shares)
         joined.sum().backward()
         return joined.detach()
+
+    def rehearse(self, members: Sequence[Member], batches: Sequence[Batch]) -> None:
+        """A forward and backward pass that changes no member, to see what it takes."""
+        outputs = self._forward(self._prepare(members, 0, training=True), batches)
+        losses = [
+            member.losses(output, placed(batch.labels, self.device)).mean()
+            for member, output, batch in zip(members, outputs, batches, strict=True)
+        ]
+        torch.stack(losses).sum().backward()
+        for member in members:
+            member.parameters.gradient.zero_()
 
     def outputs(self, member: Member, data: Encoded) -> Tensor:
         """The model's outputs on a split, (examples, outputs) in the split's order, on the CPU."""
@@ -99,13 +116,15 @@ class Pack:
     def all_outputs(self, members: Sequence[Member], data: Encoded) -> list[Tensor]:
         """`outputs` of each member, read together."""
         forward = self._prepare(members, 0, training=False)
+        depth = min(self._prefix.depth(m, data, training=False) for m in members)
+        known = [self._prefix.states(data, depth)] * len(members) if depth else []
         made: list[list[Tensor]] = [[] for _ in members]
         order: list[int] = []
         for rows in evaluation_rows(data):
             batch = collate(data, rows, self.pad_id)
-            for of_member, output in zip(
-                made, self._forward(forward, [batch] * len(members)), strict=True
-            ):
+            states = [(of_split, rows) for of_split in known]
+            outputs = self._forward(forward, [batch] * len(members), depth, states)
+            for of_member, output in zip(made, outputs, strict=True):
                 of_member.append(output.float())
             order.extend(rows)
         places = torch.tensor(order)
@@ -119,12 +138,25 @@ class Pack:
         updates = self._stacker.updates(members, dtype)
         return Forward(members, (), updates, stack_heads(members, dtype), microbatch, training)
 
-    def _forward(self, forward: Forward, batches: Sequence[Batch]) -> list[Tensor]:
+    def _forward(
+        self,
+        forward: Forward,
+        batches: Sequence[Batch],
+        depth: int = 0,
+        known: Sequence[tuple[States, Sequence[int]]] = (),
+    ) -> list[Tensor]:
+        """Outputs of each member; below layer `depth`, `known` has each one's states and rows."""
         forward.shapes = [(b.input_ids.shape[0], b.input_ids.shape[1]) for b in batches]
+        inputs = {k: placed(v, self.device) for k, v in self._join(batches).items()}
+        if depth:
+            size, length = inputs["input_ids"].shape
+            made = [states.rows(rows, length) for states, rows in known]
+            missing = size // len(batches)
+            padded = [functional.pad(x, (0, 0, 0, 0, 0, missing - len(x))) for x in made]
+            forward.states = torch.cat(padded)
         self.hooks.current = forward
         try:
-            with self._autocast(forward.members):
-                inputs = {k: self._placed(v) for k, v in self._join(batches).items()}
+            with self._autocast(forward.members), self._prefix.without(depth):
                 logits = self.backbone.model(**inputs).logits
         finally:
             self.hooks.current = None
@@ -152,12 +184,6 @@ class Pack:
         types = [b.token_type_ids for b in batches]
         present = [padded(t, 0) for t in types if t is not None]
         return inputs | ({"token_type_ids": torch.cat(present)} if present else {})
-
-    def _placed(self, tensor: Tensor) -> Tensor:
-        """On the device, without waiting for it."""
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
     def _autocast(self, members: Sequence[Member]) -> AbstractContextManager[object]:
         if members[0].recipe.precision == "bf16":

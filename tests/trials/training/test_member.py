@@ -11,6 +11,7 @@ from trials.tasks.base import Encoded
 from trials.training.member import Member, build_method
 from trials.training.stepping import Stepper
 
+
 def finish(member: Member, loss: float) -> None:
     """The optimiser step that the gradient asks for."""
     Stepper(torch.device("cpu")).step([member], torch.tensor([loss]))
