@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,7 @@ RECIPE_NAMES = (
     "optimizer.weight_decay",
     "schedule.warmup",
     "dropout.adapter",
+    "dropout.attention",
     "dropout.backbone",
 )
 """What an arm may fix and a search may tune."""
@@ -39,7 +41,7 @@ def flat(train: Train) -> dict[str, Json]:
 
 def flat_recipe(recipe: Recipe) -> dict[str, Json]:
     """Every value of a recipe by flat name."""
-    return _flatten(recipe.content)
+    return _flatten(asdict(recipe))
 
 
 def merged(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json]:
@@ -96,4 +98,4 @@ def _flatten(values: Mapping[str, Json]) -> dict[str, Json]:
     return result
 
 
-_DEFAULTS: Mapping[str, Json] = _flatten(Recipe().content)
+_DEFAULTS: Mapping[str, Json] = flat_recipe(Recipe())

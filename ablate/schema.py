@@ -149,6 +149,7 @@ class DropoutKeys(Section):
 
     backbone: Probability = 0.0
     adapter: Probability = 0.0
+    attention: Probability = 0.0
 
 
 class EvaluateKeys(Section):

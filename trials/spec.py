@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Self, cast
 
@@ -36,6 +36,28 @@ def digest(value: Json) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def later(default: Json) -> Any:
+    """A field that a part of a spec got after ids had been given out.
+
+    Where it has its default, the trial is the one that it was without the field. So the canonical
+    content leaves it out there, and the ids in old journals stay those of their trials.
+    """
+    return field(default=default, metadata={_LATER: True})
+
+
+_LATER = "later"
+
+
+def _content(part: Any) -> dict[str, Json]:
+    """What `asdict` gives, without fields of a later version at their defaults."""
+    found = {
+        item.name: getattr(part, item.name)
+        for item in fields(part)
+        if not (item.metadata.get(_LATER) and getattr(part, item.name) == item.default)
+    }
+    return {k: _content(v) if is_dataclass(v) else v for k, v in found.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
     """AdamW with decoupled weight decay; decay leaves biases and scalars alone."""
@@ -60,10 +82,17 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout:
-    """Probabilities: `backbone` on hidden states, `adapter` on the input of each update."""
+    """Probabilities.
+
+    Attributes:
+        backbone: on hidden states.
+        adapter: on the input of each update.
+        attention: on attention probabilities.
+    """
 
     backbone: float = 0.0
     adapter: float = 0.0
+    attention: float = later(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +139,12 @@ class Recipe:
 
     @cached_property
     def content(self) -> dict[str, Json]:
-        """What `asdict` gives, once: many trials share a recipe. Not to be changed."""
-        return asdict(self)
+        """Its part of a trial's content, once: many trials share a recipe. Not to be changed."""
+        return _content(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Self:
-        """Rebuild from `dataclasses.asdict` after a trip through JSON."""
+        """Rebuild from `content` or `dataclasses.asdict` after a trip through JSON."""
         parts = dict(value)
         parts["optimizer"] = Optimizer(
             **{**value["optimizer"], "betas": tuple(value["optimizer"]["betas"])}
@@ -175,7 +204,7 @@ class TrialSpec:
     numerics: int = NUMERICS
 
     def content(self) -> dict[str, Json]:
-        """What `asdict` gives, without copying: the parts are shared and not to be changed."""
+        """All that the id is made of; the parts are shared and not to be changed."""
         return {
             **{item.name: getattr(self, item.name) for item in fields(self)},
             "recipe": self.recipe.content,
@@ -184,7 +213,7 @@ class TrialSpec:
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON types only."""
-        return cast("dict[str, Json]", json.loads(canonical_json(asdict(self))))
+        return cast("dict[str, Json]", json.loads(canonical_json(self.content())))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Self:

@@ -11,6 +11,11 @@ def test_every_name_is_a_field_of_the_recipe() -> None:
     assert set(recipe.RECIPE_NAMES) <= set(recipe.flat_recipe(Recipe()))
 
 
+def test_a_rule_may_read_what_a_trial_leaves_out_of_its_id() -> None:
+    assert recipe.flat_recipe(Recipe())["dropout.attention"] == 0.0
+    assert recipe.build({"dropout.attention": 0.1}).dropout.attention == 0.1
+
+
 def test_the_schema_and_the_recipe_have_the_same_keys_and_defaults() -> None:
     assert recipe.build(recipe.flat(Train.model_validate({"epochs": 1}))) == Recipe(epochs=1.0)
     assert recipe.build(Train().model_dump()) == Recipe()
@@ -52,6 +57,7 @@ def test_a_recipe_survives_its_flat_form(rate: float, steps: int) -> None:
         ("learning_rate", 0, "must be above 0, but got 0"),
         ("schedule.warmup", -1, "must be at least 0, but got -1"),
         ("dropout.adapter", 1, "must be below 1, but got 1"),
+        ("dropout.attention", 1, "must be below 1, but got 1"),
         ("batch_size", 8.0, "must be a whole number, but got 8.0"),
         ("clip", None, None),
         ("batch_size", None, "must be a whole number, but got None"),

@@ -38,13 +38,18 @@ SPEC = TrialSpec(
 
 GOLDEN = "5faa9248cb52ad624dd2120149be9439a133442effd1a0d4a1c38bdd579872b9"
 
+BEFORE_ATTENTION = "af9dc14d9391f53268b3e068c9afb3361d5437737ba86c01f620701453502e16"
+"""The id of a trial with dropout, as it was before there was dropout on attention."""
+
 recipes = st.builds(
     Recipe,
     epochs=st.none() | st.floats(0.1, 100),
     steps=st.none() | st.integers(1, 10**6),
     learning_rate=st.floats(1e-8, 1.0),
     optimizer=st.builds(Optimizer, weight_decay=st.floats(0, 1), eps=st.floats(1e-12, 1e-3)),
-    dropout=st.builds(Dropout, adapter=st.floats(0, 0.9)),
+    dropout=st.builds(
+        Dropout, adapter=st.floats(0, 0.9), attention=st.just(0.0) | st.floats(0, 0.9)
+    ),
     evaluate=st.builds(Evaluate, every=st.just("epoch") | st.integers(1, 1000)),
     clip=st.none() | st.floats(0.1, 10),
 )
@@ -65,8 +70,11 @@ specs = st.builds(
 
 @given(specs)
 def test_an_id_is_the_digest_of_the_canonical_json(spec: TrialSpec) -> None:
+    content = asdict(spec)
+    if not spec.recipe.dropout.attention:
+        del content["recipe"]["dropout"]["attention"]
     text = json.dumps(
-        asdict(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     assert spec.id == hashlib.sha256(text.encode()).hexdigest()
     assert digest(spec.to_json()) == spec.id
@@ -112,6 +120,18 @@ def test_the_id_of_a_known_trial_stays() -> None:
     known = replace(SPEC, numerics=1)
     assert known.id == hashlib.sha256(canonical_json(known.to_json()).encode()).hexdigest()
     assert known.id == GOLDEN
+
+
+def test_a_field_that_was_added_later_changes_an_id_only_where_it_is_used() -> None:
+    rates = Dropout(backbone=0.1, adapter=0.05)
+    before = replace(SPEC, recipe=Recipe(steps=7, dropout=rates), numerics=1)
+    after = replace(before, recipe=replace(before.recipe, dropout=replace(rates, attention=0.1)))
+    assert before.id == BEFORE_ATTENTION
+    assert "attention" not in before.to_json()["recipe"]["dropout"]
+    assert after.id != BEFORE_ATTENTION
+    assert after.to_json()["recipe"]["dropout"]["attention"] == 0.1
+    assert TrialSpec.from_json(before.to_json()) == before
+    assert TrialSpec.from_json(after.to_json()) == after
 
 
 def test_the_order_of_keys_means_nothing() -> None:
