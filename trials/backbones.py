@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trials.errors import UserError, nearest
 from trials.methods.base import Site
@@ -36,12 +36,16 @@ class Family:
         head: paths of the head's linear maps, which start anew for each trial.
         embeddings: path, within the model's body, of what makes the first hidden states.
         layers: path, within the model's body, of the list of layers.
+        attention: how dropout reaches attention probabilities: by `interface` (an attention
+            function registered with transformers) or `modules` (an `nn.Dropout` on them); None
+            where that is not known, so that a trial with such dropout is refused.
     """
 
     targets: Mapping[str, str]
     head: tuple[str, ...]
     embeddings: str
     layers: str
+    attention: Literal["interface", "modules"] | None = None
 
 
 _ENCODER = {
@@ -52,6 +56,11 @@ _ENCODER = {
     "intermediate": r"layer\.\d+\.intermediate\.dense",
     "output": r"layer\.\d+\.output\.dense",
 }
+_DEBERTA_ENCODER = _ENCODER | {
+    "query": r"attention\.self\.query_proj",
+    "key": r"attention\.self\.key_proj",
+    "value": r"attention\.self\.value_proj",
+}
 _DECODER = {
     "query": r"self_attn\.q_proj",
     "key": r"self_attn\.k_proj",
@@ -61,15 +70,25 @@ _DECODER = {
     "intermediate": r"mlp\.up_proj",
     "output": r"mlp\.down_proj",
 }
-_IN_ENCODER = ("embeddings", "encoder.layer")
-_BERT = Family(_ENCODER, ("classifier",), *_IN_ENCODER)
-_ROBERTA = Family(_ENCODER, ("classifier.dense", "classifier.out_proj"), *_IN_ENCODER)
-_LLAMA = Family(_DECODER, ("score",), "embed_tokens", "layers")
+_BERT = Family(_ENCODER, ("classifier",), "embeddings", "encoder.layer", "interface")
+_ROBERTA = Family(
+    _ENCODER,
+    ("classifier.dense", "classifier.out_proj"),
+    "embeddings",
+    "encoder.layer",
+    "interface",
+)
+# Unlike BERT's, the pooler is no part of the checkpoint: it starts anew as the classifier does.
+_DEBERTA = Family(
+    _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", "encoder.layer", "modules"
+)
+_LLAMA = Family(_DECODER, ("score",), "embed_tokens", "layers", "interface")
 FAMILIES: Mapping[str, Family] = {
     "bert": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
+    "deberta-v2": _DEBERTA,
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,

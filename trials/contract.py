@@ -28,6 +28,19 @@ NUM_LABELS = 3
 _LIVE = 1e-6
 """A gradient below this share of the largest one counts as none."""
 
+_PARTICULAR: Mapping[str, Mapping[str, Any]] = {
+    "llama": {"num_key_value_heads": 2},
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": "p2c|c2p",
+        "position_biased_input": False,
+    },
+}
+"""What a family's small model needs besides its sizes; DeBERTa's is version 3's."""
+
 
 class Padding:
     """The part of a tokenizer that training needs."""
@@ -52,16 +65,19 @@ class Outcome:
     problem: str | None
 
 
-def model_of(family: str) -> Any:
-    """A small model of a family, with random weights that do not depend on what ran before."""
+def model_of(family: str, **particular: Any) -> Any:
+    """A small model of a family, with random weights that do not depend on what ran before.
+
+    Args:
+        family: its name in `FAMILIES`.
+        particular: fields of its configuration, in place of the usual ones.
+    """
     import transformers
 
     width = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     sizes = {**width, "intermediate_size": 48, "vocab_size": 60, "max_position_embeddings": 40}
-    extra: dict[str, Any] = {"num_key_value_heads": 2} if family == "llama" else {}
-    config = transformers.AutoConfig.for_model(
-        family, **sizes, **extra, num_labels=NUM_LABELS, pad_token_id=0
-    )
+    fields = {**sizes, "num_labels": NUM_LABELS, "pad_token_id": 0, **_PARTICULAR.get(family, {})}
+    config = transformers.AutoConfig.for_model(family, **{**fields, **particular})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260101)
         model = transformers.AutoModelForSequenceClassification.from_config(config)

@@ -49,6 +49,8 @@ def test_every_target_of_a_family_is_in_every_layer(family: str) -> None:
         ("bert", "query", "bert.encoder.layer.0.attention.self.query"),
         ("bert", "attention_output", "bert.encoder.layer.0.attention.output.dense"),
         ("bert", "output", "bert.encoder.layer.0.output.dense"),
+        ("deberta-v2", "key", "deberta.encoder.layer.0.attention.self.key_proj"),
+        ("deberta-v2", "output", "deberta.encoder.layer.0.output.dense"),
         ("roberta", "intermediate", "roberta.encoder.layer.0.intermediate.dense"),
         ("llama", "gate", "model.layers.0.mlp.gate_proj"),
         ("llama", "output", "model.layers.0.mlp.down_proj"),
@@ -58,7 +60,7 @@ def test_a_target_is_the_map_that_its_name_says(family: str, target: str, path: 
     assert sites_of(family, (target,))[0].name == path
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 def test_output_is_never_the_attentions_output(family: str) -> None:
     assert not [s.name for s in sites_of(family, ("output",)) if "attention" in s.name]
     names = [s.name for s in sites_of(family, ENCODER)]
@@ -116,6 +118,7 @@ def test_all_targets_that_are_not_there_come_at_once() -> None:
     [
         ("bert", [("classifier", 3, True)]),
         ("roberta", [("classifier.dense", 32, True), ("classifier.out_proj", 3, True)]),
+        ("deberta-v2", [("pooler.dense", 32, True), ("classifier", 3, True)]),
         ("llama", [("score", 3, False)]),
     ],
 )
@@ -207,8 +210,19 @@ def test_without_a_hub_the_message_says_which_folder_would_do(call: Any) -> None
 @pytest.mark.parametrize(
     ("name", "layers", "width"),
     [("roberta-base", 12, 768), ("FacebookAI/roberta-large-mnli@main", 24, 1024),
-     ("bert-base-uncased", 12, 768)],
+     ("bert-base-uncased", 12, 768), ("microsoft/deberta-v3-base", 12, 768)],
 )  # fmt: skip
 def test_packaged_configurations_need_no_hub(name: str, layers: int, width: int) -> None:
     config = backbones.configuration(name)
     assert (config.num_hidden_layers, config.hidden_size) == (layers, width)
+
+
+def test_the_packaged_deberta_is_version_3() -> None:
+    config = backbones.configuration("deberta-v3-base")
+    assert config.pos_att_type == ["p2c", "c2p"]
+    model = backbones.skeleton(config)
+    total = sum(p.numel() for n, p in model.named_parameters() if n.startswith("deberta."))
+    embedding = model.deberta.embeddings.word_embeddings.weight.numel()
+    # The authors' model card: 86 million in the backbone, and 98 in the embedding.
+    assert (total - embedding) / 1e6 == pytest.approx(86, abs=1)
+    assert embedding / 1e6 == pytest.approx(98, abs=1)

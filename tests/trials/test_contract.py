@@ -36,6 +36,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "lora-llama": ("lora", {"rank": 4, "family": "llama"}),
     "ctcm-llama": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "llama"}),
     "linear-llama": ("triadaptlora", {"rank": 4, "family": "llama"}),
+    "lora-deberta": ("lora", {"rank": 4, "family": "deberta-v2"}),
+    "ctcm-deberta": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "deberta-v2"}),
+    "tlora-deberta": ("tlora", {"rank": 6, "family": "deberta-v2"}),
+    "linear-deberta": ("triadaptlora", {"rank": 4, "family": "deberta-v2"}),
 }
 
 

@@ -23,9 +23,11 @@ RECIPE = Recipe(steps=12, batch_size=4, learning_rate=5e-3)
 DATA = examples()
 
 
-def small_backbone(dtype: torch.dtype = torch.float64, family: str = "bert") -> Backbone:
+def small_backbone(
+    dtype: torch.dtype = torch.float64, family: str = "bert", **particular: Any
+) -> Backbone:
     """Two layers with random weights."""
-    model = model_of(family).to(dtype)
+    model = model_of(family, **particular).to(dtype)
     return Backbone("small", "none", model, Padding(), FAMILIES[family])  # type: ignore[arg-type]
 
 
