@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.streams import generator
+from trials.training.disentangled import Positions, dropouts
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
@@ -48,15 +49,22 @@ class Forward:
         """(K · B, [L,] F) as (K, B · [L ·] 1, F)."""
         return x.reshape(len(self.members), -1, x.shape[-1])
 
-    def mask(self, x: Tensor, place: str, probabilities: Sequence[float]) -> Tensor | None:
+    def mask(
+        self,
+        x: Tensor,
+        place: str,
+        probabilities: Sequence[float],
+        own: Sequence[tuple[int, ...]] | None = None,
+    ) -> Tensor | None:
         """What `x` is multiplied with to drop elements, or None when nothing is dropped.
 
         Each member's part is drawn from its own stream at its own unpadded shape.
 
         Args:
-            x: (K · B, [L,] F).
+            x: (K · B, ...).
             place: name of the dropout.
             probabilities: one for each member.
+            own: each member's own shape; None where `x` is (K · B, [L,] F).
         """
         if not self.training or not any(probabilities):
             return None
@@ -64,13 +72,22 @@ class Forward:
         parts = x.new_ones(len(self.members), -(-x.shape[0] // len(self.members)), *x.shape[1:])
         for k, (member, p) in enumerate(zip(self.members, probabilities, strict=True)):
             if p:
-                batch, length = self.shapes[k]
-                own = (batch, length, x.shape[-1]) if x.dim() == 3 else (batch, x.shape[-1])
+                shape = (*self.shapes[k][: x.dim() - 1], x.shape[-1]) if own is None else own[k]
                 where = (place, self.calls[place], member.step, self.microbatch)
-                part = drawn_mask(own, p, member.spec.seed, where, x.device)
-                region = parts[k, :batch, :length] if x.dim() == 3 else parts[k, :batch]
-                region.copy_(part)
+                part = drawn_mask(shape, p, member.spec.seed, where, x.device)
+                parts[k][tuple(slice(size) for size in shape)].copy_(part)
         return parts.view(x.shape)
+
+    @property
+    def drops_attention(self) -> bool:
+        """Whether attention probabilities of any member are dropped."""
+        return self.training and any(m.recipe.dropout.attention for m in self.members)
+
+    def attention_mask(self, x: Tensor, path: str) -> Tensor | None:
+        """`mask` of the probabilities (K · B, N, L, L) of the attention at a path."""
+        own = [(batch, x.shape[1], length, length) for batch, length in self.shapes]
+        rates = [m.recipe.dropout.attention for m in self.members]
+        return self.mask(x, f"{path}.attention", rates, own)
 
 
 def drawn_mask(
@@ -104,6 +121,9 @@ class Hooks:
     def __init__(self, model: nn.Module, head: Sequence[str], embeddings: str) -> None:
         self.current: Forward | None = None
         self._handles: list[Any] = []
+        self._positions = Positions(model, self._num_members)
+        of_kind = {"probabilities": self._probabilities, "positions": self._distances}
+        kinds = dropouts(model)
         for path, module in model.named_modules():
             if path == embeddings:
                 self._add(module, self._embeddings, path)
@@ -111,8 +131,8 @@ class Hooks:
                 self._add(module, self._head, path)
             elif isinstance(module, nn.Linear | nn.LayerNorm):
                 self._add(module, self._site, path)
-            elif isinstance(module, nn.Dropout):
-                self._add(module, self._dropout, path)
+            elif isinstance(module, nn.Dropout) and kinds.get(path) != "off":
+                self._add(module, of_kind.get(kinds.get(path, ""), self._dropout), path)
 
     def _add(self, module: nn.Module, hook: Any, path: str) -> None:
         self._handles.append(
@@ -125,6 +145,10 @@ class Hooks:
         """Take all hooks off."""
         for handle in self._handles:
             handle.remove()
+        self._positions.remove()
+
+    def _num_members(self) -> int | None:
+        return None if self.current is None else len(self.current.members)
 
     def _site(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         forward = self.current
@@ -138,22 +162,25 @@ class Hooks:
             made = made + update.bias.to(made.dtype)
         return made.view(output.shape)
 
-    @staticmethod
     def _add_part(
-        forward: Forward, path: str, part: Part, x: Tensor, output: Tensor, made: Tensor
+        self, forward: Forward, path: str, part: Part, x: Tensor, output: Tensor, made: Tensor
     ) -> Tensor:
         """`made` (K, B · L, O) plus what the members with an update of this form add."""
         source = x if part.reads == "input" else output
         place = path if part.activation is None else f"{path}.{part.reads}.{part.activation}"
+        own_in = own_out = None
+        if self._positions.active:
+            own_in = [(1, *source.shape[1:])] * len(forward.members)
+            own_out = [(1, *output.shape[1:])] * len(forward.members)
         rates = [m.recipe.dropout.adapter for m in forward.members]
-        mask = forward.mask(source, f"{place}.in", only(part.present, rates))
+        mask = forward.mask(source, f"{place}.in", only(part.present, rates), own_in)
         inner_KNR = forward.by_member(source if mask is None else source * mask) @ part.right.mT
         if part.inner is not None:
             inner_KNR = inner_KNR + part.inner
         if part.activation is not None:
             inner_KNR = getattr(functional, part.activation)(inner_KNR)
         rates = [m.method.output_dropout() for m in forward.members]
-        mask = forward.mask(output, f"{place}.out", only(part.present, rates))
+        mask = forward.mask(output, f"{place}.out", only(part.present, rates), own_out)
         if mask is None:
             return torch.baddbmm(made, inner_KNR.to(made.dtype), part.left.mT.to(made.dtype))
         return made + inner_KNR @ part.left.mT * forward.by_member(mask)
@@ -175,3 +202,20 @@ class Hooks:
         rates = [m.recipe.dropout.backbone for m in self.current.members]
         mask = self.current.mask(x, path, rates)
         return None if mask is None else x * mask
+
+    def _probabilities(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
+        """Dropout of attention probabilities, (K · B, N, L, L), where it is a module."""
+        if self.current is None:
+            return None
+        mask = self.current.attention_mask(x, path.rpartition(".")[0])
+        return None if mask is None else x * mask
+
+    def _distances(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
+        """Dropout of the embeddings of distances, (P, H): each member's own make (K, P, H)."""
+        if self.current is None:
+            return None
+        members = self.current.members
+        rates = [m.recipe.dropout.backbone for m in members]
+        copies = x.expand(len(members), *x.shape)
+        mask = self.current.mask(copies, path, rates, [(1, *x.shape)] * len(members))
+        return None if mask is None else copies * mask

@@ -16,6 +16,7 @@ from trials.methods.base import Method, Update
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training import data
+from trials.training.attention import refuse_unsupported
 from trials.training.optimiser import FlatAdamW
 from trials.training.parameters import Parameters
 from trials.training.schedule import multiplier, num_warmup
@@ -61,6 +62,8 @@ class Member:
             num_outputs: numbers that its head gives; None for as many as the model's own.
         """
         recipe = spec.recipe
+        if recipe.dropout.attention:
+            refuse_unsupported(backbone)
         like = next(backbone.model.parameters())
         self.spec = spec
         self.recipe = recipe

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from trials.backbones import Backbone
 from trials.tasks.base import Encoded
+from trials.training.attention import AttentionDropout
 from trials.training.data import Batch, collate, evaluation_rows, placed
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
@@ -34,6 +35,7 @@ class Pack:
         self._prefix = Prefix(backbone, self.pad_id)
         self._stacker = Stacker()
         self._stepper = Stepper(self.device)
+        self.attention = AttentionDropout(backbone)
 
     def __enter__(self) -> "Pack":
         return self
@@ -154,9 +156,14 @@ class Pack:
             missing = size // len(batches)
             padded = [functional.pad(x, (0, 0, 0, 0, 0, missing - len(x))) for x in made]
             forward.states = torch.cat(padded)
+        draw = forward.attention_mask if forward.drops_attention else None
         self.hooks.current = forward
         try:
-            with self._autocast(forward.members), self._prefix.without(depth):
+            with (
+                self._autocast(forward.members),
+                self._prefix.without(depth),
+                self.attention.dropping(draw),
+            ):
                 logits = self.backbone.model(**inputs).logits
         finally:
             self.hooks.current = None

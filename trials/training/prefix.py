@@ -80,7 +80,7 @@ class Prefix:
         """
         recipe = member.recipe
         if training:
-            if recipe.dropout.backbone:
+            if recipe.dropout.backbone or recipe.dropout.attention:
                 return 0
             if member.num_steps * recipe.batch_size * recipe.accumulate < len(data):
                 return 0  # It would read less than it computes.
