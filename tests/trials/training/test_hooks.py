@@ -95,7 +95,7 @@ def test_a_second_call_of_one_place_draws_anew() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "llama"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "llama", "deberta-v2"])
 def test_without_a_pass_hooks_change_nothing(family: str) -> None:
     backbone = small_backbone(torch.float32, family)
     ids = torch.tensor([DATA.input_ids[0]])
