@@ -16,6 +16,7 @@ from trials.training.pack import Pack
 UPPER = {
     "bert": r"bert\.encoder\.layer\.1\.attention\.self\.(query|value)",
     "roberta": r"roberta\.encoder\.layer\.1\.attention\.self\.(query|value)",
+    "deberta-v2": r"deberta\.encoder\.layer\.1\.attention\.self\.(query|value)_proj",
     "llama": r"model\.layers\.1\.self_attn\.(q|v)_proj",
 }
 
