@@ -49,6 +49,13 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _packs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pack", metavar="N", help="trials trained together; default: auto")
+    parser.add_argument(
+        "--gpu-memory", type=float, metavar="GIB", help="of each GPU, to predict packs by"
+    )
+
+
 def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="Ray cluster; default: a Ray of this run alone")
     parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
@@ -56,7 +63,7 @@ def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=float, help="GPUs of the local Ray")
     parser.add_argument("--cpus-per-trial", type=float, help="default: 1")
     parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
-    parser.add_argument("--pack", metavar="N", help="trials trained together; default: auto")
+    _packs(parser)
     parser.add_argument("--max-gpus", type=float, help="GPUs used at once; default: all")
     parser.add_argument(
         "--spool", action="store_true", help="start although the tracking server does not answer"
@@ -72,6 +79,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of studies")
+    _packs(parser)
     _json(parser)
     _machine(parser)
 

@@ -16,7 +16,8 @@ from trials.errors import Problem, UserError, nearest
 
 FILE = Path("~/.config/ablate/profiles.toml")
 LISTS = frozenset({"data", "models"})
-_NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial", "max_gpus"})
+_NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial", "max_gpus",
+                      "gpu_memory"})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Profile:
         pack: trials that one engine trains together: a number, or `auto` for as many as a GPU's
             memory holds, and 1 on a CPU.
         max_gpus: GPUs that a run may use at once; None for all.
+        gpu_memory: GiB of each GPU, for predictions on a machine without one.
     """
 
     store: str = "ablate-store"
@@ -50,6 +52,7 @@ class Profile:
     gpus_per_trial: float | None = None
     pack: str = "auto"
     max_gpus: float | None = None
+    gpu_memory: float | None = None
 
     @property
     def threads(self) -> int:

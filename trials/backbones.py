@@ -116,11 +116,7 @@ class Backbone:
     @property
     def max_tokens(self) -> int:
         """Longest sequence that the model has positions for; a recipe cannot exceed it."""
-        config = self.model.config
-        positions = int(getattr(config, "max_position_embeddings", 2**30))
-        if self.family is _ROBERTA:
-            # Positions count from just after the padding id.
-            positions -= int(config.pad_token_id) + 1
+        positions = longest(self.model.config)
         return min(positions, int(getattr(self.tokenizer, "model_max_length", positions)))
 
     @property
@@ -200,6 +196,15 @@ def family_of(config: PretrainedConfig) -> Family:
             f"backbones of type '{config.model_type}' are not known{nearest('', FAMILIES)}"
         )
     return FAMILIES[config.model_type]
+
+
+def longest(config: PretrainedConfig) -> int:
+    """Tokens that a configuration has positions for."""
+    positions = int(getattr(config, "max_position_embeddings", 2**30))
+    if family_of(config) is _ROBERTA:
+        # Positions count from just after the padding id.
+        positions -= int(config.pad_token_id or 0) + 1
+    return positions
 
 
 def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:

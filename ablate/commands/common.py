@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MACHINE = (
     "store", "tracking_uri", "data", "models", "device", "address", "cpus", "gpus",
-    "cpus_per_trial", "gpus_per_trial", "pack", "max_gpus", "profile",
+    "cpus_per_trial", "gpus_per_trial", "pack", "max_gpus", "gpu_memory", "profile",
 )  # fmt: skip
 
 

@@ -8,7 +8,12 @@ from ablate.commands.common import load, out, out_json, table
 from trials.errors import UserError
 
 if TYPE_CHECKING:
+    from ablate.profile import Profile
     from ablate.resolve import Resolved
+    from ablate.sizing import Sizing
+
+MANY = 2000
+"""Trials from which a plan is drawn up without a prediction that nobody asked for."""
 
 
 def run(given: argparse.Namespace) -> int:
@@ -26,6 +31,7 @@ def run(given: argparse.Namespace) -> int:
     resolved = study.resolved
     counts = check_targets(resolved)
     plan = resolved.plan
+    memory = _memory(resolved, study.profile)
     if given.json:
         cells = [
             {"key": cell.key, "adapter_parameters": counts[cell.key][0],
@@ -40,6 +46,7 @@ def run(given: argparse.Namespace) -> int:
         ]
         unresolved = list(resolved.unresolved)
         out_json({**plan.to_json(), "parameters": cells, "trials": trials,
+                  "memory": [sizing.to_json() for sizing in memory],
                   "unresolved": unresolved})  # fmt: skip
         return 0
     out(f"study     {plan.study.name}")
@@ -61,15 +68,27 @@ def run(given: argparse.Namespace) -> int:
     out(table(("task", "backbone", "arm", "adapter", "head", "asks", "tuned", "seeds"), rows))
     if len(plan.cells) > len(rows):
         out(f"… and {len(plan.cells) - len(rows):,} more cells (all of them with --json)")
+    out()
+    for sizing in memory:
+        out(f"memory    {sizing}")
     _print_questions(resolved)
     return 0
+
+
+def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
+    """What trials take; left out of large plans for machines without a GPU, where it is idle."""
+    from ablate.sizing import gpu_memory, sizes
+
+    trials = resolved.plan.counts.search + resolved.plan.counts.confirm
+    if trials > MANY and gpu_memory(profile) is None:
+        return []
+    return sizes(resolved, profile)
 
 
 def _print_questions(resolved: "Resolved") -> None:
     plan = resolved.plan
     tests = sum(comparison.confirmatory for comparison in plan.comparisons)
     effect = _detectable(len(plan.confirm_seeds), plan.study.level, tests)
-    out()
     for claim in plan.claims:
         out(f"claim     {claim.id}: {claim.sentence} ({_plural(len(claim.comparisons), 'test')})")
     if not plan.claims:

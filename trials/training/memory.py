@@ -19,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trials import backbones
-from trials.backbones import Backbone
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training.data import Batch

@@ -129,17 +129,13 @@ def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch, computed: list[in
     assert computed == [1, 1, 1, 1], "the second was read longest ago when the third came"
 
 
-def test_the_backbone_is_whole_after_a_failure() -> None:
+def test_the_backbone_is_whole_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = small_backbone()
     member = upper("bert", backbone)
     whole = list(backbone.model.bert.encoder.layer)
+    monkeypatch.setattr(whole[1], "forward", broken)
     with Pack(backbone) as pack, pytest.raises(RuntimeError, match="broken"):
-        monkey = pytest.MonkeyPatch()
-        monkey.setattr(whole[1], "forward", broken)
-        try:
-            pack.outputs(member, DATA)
-        finally:
-            monkey.undo()
+        pack.outputs(member, DATA)
     assert list(backbone.model.bert.encoder.layer) == whole
 
 
