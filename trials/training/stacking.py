@@ -16,8 +16,9 @@ from torch.nn import functional
 from trials.methods.base import Site, Update
 from trials.training.member import Member
 
-_WIDTH = 8
-"""Ranks of a pack are padded to a multiple of this, which matrix units ask for."""
+_WIDTH = 16
+"""Ranks are padded to a multiple of this, alone as in a pack: products then add up their terms in
+one order whatever the company, and matrix units ask for it."""
 
 Form = tuple[str, str | None]
 """What an update reads (`input` or `output`), and the activation between its factors."""
@@ -120,9 +121,8 @@ class Stacker:
     ) -> list[Part]:
         """One part for each site."""
         lefts, rights, inners = {}, {}, {}
-        width = max(own.update.left.shape[-1] for own in owns)
-        if size > 1:
-            width = -(-width // _WIDTH) * _WIDTH
+        widest = max(own.update.left.shape[-1] for own in owns)
+        width = -(-widest // _WIDTH) * _WIDTH
         for own in owns:
             left, right = own.update.folded()
             missing = width - left.shape[-1]
