@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -67,7 +67,7 @@ def run(
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
-        _revise(resolved, record)
+        revise(resolved, record)
         store.write_text(folder.plan, json.dumps(resolved.plan.to_json(), indent=1) + "\n")
         if study.file is not None:
             store.remember_origin(folder, study.file, [text for _, text in study.source.settings])
@@ -79,7 +79,8 @@ def tracking_uri(profile: Profile) -> str:
     return profile.tracking_uri or f"sqlite:///{profile.store}/mlflow.db"
 
 
-def _revise(resolved: Resolved, record: Journal) -> None:
+def revise(resolved: Resolved, record: Journal) -> None:
+    """Record the study as it is now, where it has changed."""
     stale = [t for t in results.stale_trials(resolved.plan, record.state) if t.final]
     entry = revision.next_revision(resolved.plan, record.state, len(stale))
     if entry is not None:
@@ -98,26 +99,50 @@ def _conduct(
     from ablate.tracked import tracked
 
     plan, state = resolved.plan, record.state
-    device = profile.device if not options.in_process else _own_device(profile)
-    assign = partial(resolve.assignment, resolved, folder, device, profile.threads)
+    placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
     with tracked(resolved, uri, folder, state) as notify:
-
-        def on_event(ended: str | None) -> None:
-            if ended is not None:
-                keeping.forget_checkpoint(folder, state.trials[ended])
-            notify()
-            watch(resolved, state)
-
-        conductor = Conductor(plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
-        _execute(conductor, profile, options)
-        outcome = _outcome(conductor)
+        course = conductor(resolved, placed, folder, record, notify, watch)
+        _execute(course, profile, options)
+        outcome = _outcome(course)
         record.append(journal.ended(outcome))
         watch(resolved, state)
         write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
         notify()
     keeping.tidy(plan, state, folder, resolved.facts)
     return outcome
+
+
+def conductor(
+    resolved: Resolved,
+    profile: Profile,
+    folder: StudyFolder,
+    record: Journal,
+    notify: Callable[[], None],
+    watch: Watch,
+) -> Conductor:
+    """The course of a study, with whoever hears of its events.
+
+    Args:
+        resolved: the study's plan and facts.
+        profile: device and threads of each trial.
+        folder: the study's folder.
+        record: its journal.
+        notify: called after each event, for tracking.
+        watch: called after each event, for whoever shows progress.
+    """
+    state = record.state
+    assign = partial(resolve.assignment, resolved, folder, profile.device, profile.threads)
+
+    def on_event(ended: str | None) -> None:
+        if ended is not None:
+            keeping.forget_checkpoint(folder, state.trials[ended])
+        notify()
+        watch(resolved, state)
+
+    return Conductor(
+        resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event
+    )
 
 
 def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
