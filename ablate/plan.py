@@ -4,7 +4,7 @@ Data and backbones are resolved elsewhere and given as digests; until then trial
 provisional.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
 from trials.errors import UserError
-from trials.spec import Json, Splits, Stage, TrialSpec, digest
+from trials.spec import Json, Splits, Stage, TrialSpec, canonical_json, digest
 
 __all__ = ["Cell", "Plan", "PlannedClaim", "PlannedComparison", "plan"]
 
@@ -114,11 +114,25 @@ class Plan:
             return cell.template.with_seed(seed, stage)
         return _with_values(self.study, cell, values).with_seed(seed, stage)
 
-    def specs(self, cell: Cell, values: Mapping[str, Json], stage: Stage) -> Iterator[TrialSpec]:
-        """The trials of a cell at nuisance values, one for each seed of a stage."""
+    def specs(self, cell: Cell, values: Mapping[str, Json], stage: Stage) -> tuple[TrialSpec, ...]:
+        """The trials of a cell at nuisance values, one for each seed of a stage.
+
+        Those that confirm are made once, and keep their ids: whoever shows or tracks a study asks
+        for all of them again and again, and to hash a recipe takes longer than all else about it.
+        """
         seeds = self.search_seeds if stage == "search" else self.confirm_seeds
-        first = self.spec(cell, values, 0, stage)
-        return (first.with_seed(seed, stage) for seed in seeds)
+        key = (cell.key, canonical_json(dict(values)))
+        made = self._confirming.get(key) if stage == "confirm" else None
+        if made is None:
+            first = self.spec(cell, values, 0, stage)
+            made = tuple(first.with_seed(seed, stage) for seed in seeds)
+        if stage == "confirm":
+            self._confirming[key] = made
+        return made
+
+    @cached_property
+    def _confirming(self) -> dict[tuple[str, str], tuple[TrialSpec, ...]]:
+        return {}
 
     def num_asks(self, cell: Cell) -> int:
         """How many sets of nuisance values the search of a cell tries, at most."""

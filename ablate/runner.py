@@ -140,9 +140,7 @@ def conductor(
         notify()
         watch(resolved, state)
 
-    return Conductor(
-        resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event
-    )
+    return Conductor(resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
 
 
 def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:

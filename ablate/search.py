@@ -91,6 +91,11 @@ class Tuner:
         return tuple(self._asks)
 
     @property
+    def num_asks(self) -> int:
+        """How many asks there have been."""
+        return len(self._asks)
+
+    @property
     def outcomes(self) -> Mapping[int, Outcome]:
         """What is known of them, as it is told to Optuna."""
         return MappingProxyType(self._outcomes)

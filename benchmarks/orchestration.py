@@ -102,7 +102,7 @@ def job_class(reports: int) -> type:
         """Trains nothing."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            splits = config["assignment"]["spec"]["splits"]
+            splits = json.loads(config["assignment"])["spec"]["splits"]
             self._splits = (splits["search"], splits["report"])
             self._done = 0
 
@@ -145,7 +145,7 @@ def run_tune(trials: int, reports: int, folder: str) -> None:
     from ray import tune
 
     splits = {"search": "validation", "report": "test"}
-    config = {"assignment": {"spec": {"splits": splits}}}
+    config = {"assignment": json.dumps({"spec": {"splits": splits}})}
     tune.Tuner(
         tune.with_resources(job_class(reports), {"cpu": 1.0}),
         param_space=config,
@@ -154,7 +154,9 @@ def run_tune(trials: int, reports: int, folder: str) -> None:
     ).fit()
 
 
-def run_study(trials: int, reports: int, scratch: str, store: Path, given: Mapping[str, Any]) -> None:
+def run_study(
+    trials: int, reports: int, scratch: str, store: Path, given: Mapping[str, Any]
+) -> None:
     """A study as `ablate run` conducts it, but for the job and the report at the end.
 
     Raises:

@@ -1,7 +1,8 @@
 """Where a trial finds its data, backbone and code: what belongs to a machine, not to a trial."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,11 +65,18 @@ class Assignment:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {**asdict(self), "spec": self.spec.to_json()}
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            **own,
+            "spec": self.spec.to_json(),
+            "places": asdict(self.places),
+            "code": [asdict(item) for item in self.code],
+        }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of `to_json`."""
+    def from_json(cls, given: Mapping[str, Any] | str) -> Self:
+        """Inverse of `to_json`; takes its text as well."""
+        value = json.loads(given) if isinstance(given, str) else given
         places = value["places"]
         return cls(
             **{

@@ -3,11 +3,13 @@
 The conductor folds the plan and the journal into a queue. Ray Tune (through `tune_bridge`) or a
 plain loop (`twin`) asks it for assignments and tells it what came of them; every decision is in
 the journal before it takes effect, so a killed driver continues where it was.
+
+An event costs the same in a study of ten trials and of ten thousand: what may run next lies in
+`ablate.sweep.queue`, and a trial's end leads straight to the asks that it measures.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 
 from ablate import journal
 from ablate.journal import Journal, Trial
@@ -16,27 +18,9 @@ from ablate.plan import Cell, Plan
 from ablate.results import TaskFacts, chosen_values
 from ablate.revision import first_seen
 from ablate.search import Tuner
+from ablate.sweep.queue import CellRun, Queue
 from trials.places import Assignment
 from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
-
-
-@dataclass
-class CellRun:
-    """Where one cell stands.
-
-    Attributes:
-        cell: the cell.
-        tuner: its search; None when nothing is tuned.
-        waiting: ids of planned trials that nobody trains yet.
-        pruned: numbers of asks that the pruner has stopped.
-        confirming: whether the confirmation has been planned.
-    """
-
-    cell: Cell
-    tuner: Tuner | None
-    waiting: deque[str] = field(default_factory=deque)
-    pruned: set[int] = field(default_factory=set)
-    confirming: bool = False
 
 
 class Conductor:
@@ -74,37 +58,44 @@ class Conductor:
         self._facts = facts
         self._on_event = on_event
         self._first_seen = first_seen(record.state)
-        self.cells = {cell.key: CellRun(cell, self._tuner(cell)) for cell in plan.cells}
+        self.cells = {
+            cell.key: CellRun(place, cell, self._tuner(cell))
+            for place, cell in enumerate(plan.cells)
+        }
+        self._queue = Queue(tuple(self.cells.values()))
+        self._measures: dict[str, list[tuple[CellRun, int]]] = defaultdict(list)
+        self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
         for run in self.cells.values():
             self._take_up(run)
 
     def next(self) -> Assignment | None:
-        """The next trial to train, or None while there is none to give."""
+        """The next trial to train, or None while there is none to give.
+
+        What waits comes first, in the order of cells; then a new ask, of the cell that has had
+        the fewest.
+        """
         while True:
-            seen = self.state.last_seq
-            assignment = self._give()
             # An ask that has nothing to train (its values are known, or break a constraint) may
             # have made the next one possible.
-            if assignment is not None or self.state.last_seq == seen:
-                return assignment
-
-    def _give(self) -> Assignment | None:
-        for run in self._in_turn():
-            while run.waiting:
-                trial = self.state.trials[run.waiting.popleft()]
-                if trial.ask is not None and trial.ask in run.pruned:
-                    self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
-                    continue
-                self.journal.append(journal.started(trial.id, trial.attempts + 1))
-                self.running.add(trial.id)
-                self._on_event(None)
-                return self._assign(trial.spec, run.cell)
-        return None
+            while (given := self._queue.pop()) is None:
+                run = self._queue.ready()
+                if run is None:
+                    return None
+                self._ask(run)
+            run, identity = given
+            trial = self.state.trials[identity]
+            if trial.ask is not None and trial.ask in run.pruned:
+                self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
+                continue
+            self.journal.append(journal.started(trial.id, trial.attempts + 1))
+            self.running.add(trial.id)
+            self._on_event(None)
+            return self._assign(trial.spec, run.cell)
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to run."""
-        return not self.running and not any(self._has_more(run) for run in self.cells.values())
+        return not self.running and not self._queue
 
     def report(self, trial_id: str, progress: Progress) -> bool:
         """Take in an evaluation of a running trial.
@@ -118,8 +109,9 @@ class Conductor:
         if progress.step not in trial.reports:
             self.journal.append(journal.reported(trial_id, progress))
             self._on_event(None)
-        run = self.cells[trial.cell]
-        if trial.ask is None or run.tuner is None or trial.failed_before:
+        run = self.cells.get(trial.cell)
+        # A trial that was planned for a cell of an earlier version belongs to no search now.
+        if run is None or trial.ask is None or run.tuner is None or trial.failed_before:
             return True
         if trial.ask not in run.pruned and progress.step < progress.num_steps:
             reports = self._reports(run, trial.ask)
@@ -138,9 +130,8 @@ class Conductor:
 
     def _end(self, trial: Trial, result: TrialResult) -> None:
         self.journal.append(journal.finished(trial.id, result))
-        run = self.cells.get(trial.cell)
-        if run is not None:
-            self._settle(run, (trial.id,))
+        for run, number in self._measures.get(trial.id, ()):
+            self._settle(run, (number,))
         self._on_event(trial.id)
 
     def _tuner(self, cell: Cell) -> Tuner | None:
@@ -164,18 +155,23 @@ class Conductor:
         asks = self.state.asks.get(run.cell.key, [])
         if run.tuner is not None:
             for ask in asks:
-                self._plan_ask(run, ask)
+                self._take_ask(run, ask)
             told = {ask.number: self._told(run, ask) for ask in asks}
             run.tuner.replay(asks, {k: v for k, v in told.items() if v is not None})
-            self._settle(run, [t for ask in asks for t in ask.trials])
+            self._settle(run, range(len(asks)))
         for ask in asks:
             if any(self.state.trials[t].status == "pruned" for t in ask.trials):
                 run.pruned.add(ask.number)
         self._maybe_confirm(run)
-        current = self._current(run)
-        for trial in self.state.trials.values():
-            if trial.id in current and not trial.final and trial.id not in run.waiting:
-                run.waiting.append(trial.id)
+        known = self._current(run) & self._planned_as.keys()
+        for identity in sorted(known, key=self._planned_as.__getitem__):
+            self._wait(run, identity)
+        self._queue.look_at(run)
+
+    def _wait(self, run: CellRun, identity: str) -> None:
+        """Queue a trial, unless it has ended, runs or waits already."""
+        if not self.state.trials[identity].final and identity not in self.running:
+            self._queue.add(run, identity)
 
     def _current(self, run: CellRun) -> frozenset[str]:
         """Ids of the trials that the plan asks of a cell, as far as they are known."""
@@ -184,27 +180,16 @@ class Conductor:
             ids |= {spec.id for _, spec in self._confirmation(run)}
         return frozenset(ids)
 
-    def _in_turn(self) -> Iterator[CellRun]:
-        """Cells with trials to give: what waits first, then new asks, fewest asks first."""
-        yield from (run for run in self.cells.values() if run.waiting)
-        ready = [r for r in self.cells.values() if r.tuner is not None and r.tuner.ready()]
-        ready.sort(key=lambda r: len(self.state.asks.get(r.cell.key, [])))
-        for run in ready:
-            self._ask(run)
-            yield run
-
     def _ask(self, run: CellRun) -> None:
         assert run.tuner is not None
-        ask = run.tuner.ask()
-        specs = self._ask_specs(run, ask.values)
+        proposed = run.tuner.ask()
+        specs = self._ask_specs(run, proposed.values)
         ids = tuple(dict.fromkeys(spec.id for spec in specs))
-        self.journal.append(journal.asked(run.cell.key, ask.number, ask.values, ids))
-        self._plan_ask(run, journal.Ask(ask.number, ask.values, ids))
-        known = [self.state.trials[identity] for identity in ids]
-        run.waiting.extend(
-            t.id for t in known if not t.final and t.id not in self.running | {*run.waiting}
-        )
-        self._settle(run, ids)
+        self.journal.append(journal.asked(run.cell.key, proposed.number, proposed.values, ids))
+        self._take_ask(run, journal.Ask(proposed.number, proposed.values, ids), specs)
+        for identity in ids:
+            self._wait(run, identity)
+        self._settle(run, (proposed.number,))
 
     def _ask_specs(self, run: CellRun, values: Mapping[str, Json]) -> list[TrialSpec]:
         """One trial a search seed; none where the values break a constraint of the study."""
@@ -212,9 +197,15 @@ class Conductor:
             return []
         return list(self.plan.specs(run.cell, values, "search"))
 
-    def _plan_ask(self, run: CellRun, ask: journal.Ask) -> None:
-        if ask.trials:
-            self._plan(run, self._ask_specs(run, ask.values), ask=ask.number, rank=None)
+    def _take_ask(
+        self, run: CellRun, ask: journal.Ask, specs: list[TrialSpec] | None = None
+    ) -> None:
+        """Plan an ask's trials where that is due, and remember whom their ends concern."""
+        for identity in ask.trials:
+            self._measures[identity].append((run, ask.number))
+        if any(identity not in self.state.trials for identity in ask.trials):
+            specs = self._ask_specs(run, ask.values) if specs is None else specs
+            self._plan(run, specs, ask=ask.number, rank=None)
 
     def _plan(
         self, run: CellRun, specs: list[TrialSpec], *, ask: int | None, rank: int | None
@@ -234,6 +225,7 @@ class Conductor:
                         late=late,
                     )
                 )
+                self._planned_as[spec.id] = len(self._planned_as)
         if entries:
             self.journal.extend(entries)
 
@@ -249,18 +241,20 @@ class Conductor:
                 means[step] = sum(values) / len(values)
         return means
 
-    def _settle(self, run: CellRun, ended: Collection[str]) -> None:
-        """Draw the consequences of trials' ends; asks that repeat values share their trials."""
-        if run.tuner is not None:
-            for ask in self.state.asks.get(run.cell.key, []):
-                touched = not ask.trials or not set(ended).isdisjoint(ask.trials)
-                outcome = self._outcome(run, ask.number) if touched else None
-                if outcome is None:
-                    continue
-                if ask.number not in run.tuner.outcomes:
-                    run.tuner.record(ask.number, outcome)
-                elif self._was_retried(ask):
-                    run.tuner.correct(ask.number, outcome)
+    def _settle(self, run: CellRun, numbers: Iterable[int]) -> None:
+        """Tell the search what came of these asks, and draw the consequences."""
+        assert run.tuner is not None
+        for number in numbers:
+            ask = self.state.asks[run.cell.key][number]
+            known, retried = number in run.tuner.outcomes, self._was_retried(ask)
+            outcome = self._outcome(run, number) if retried or not known else None
+            if outcome is None:
+                continue
+            if not known:
+                run.tuner.record(number, outcome)
+            else:
+                run.tuner.correct(number, outcome)
+        self._queue.look_at(run)
         self._maybe_confirm(run)
 
     def _told(self, run: CellRun, ask: journal.Ask) -> Outcome | None:
@@ -317,9 +311,7 @@ class Conductor:
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
         for _, spec in planned:
-            trial = self.state.trials[spec.id]
-            if not trial.final and spec.id not in self.running and spec.id not in run.waiting:
-                run.waiting.append(spec.id)
+            self._wait(run, spec.id)
 
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
         """The specs that confirm a cell, seeds first so that cells can be compared early."""
@@ -332,7 +324,7 @@ class Conductor:
         if run.tuner is None:
             return True
         asks = self.state.asks.get(run.cell.key, [])
-        return run.tuner.spent() and all(self._outcome(run, a.number) for a in asks)
-
-    def _has_more(self, run: CellRun) -> bool:
-        return bool(run.waiting) or (run.tuner is not None and run.tuner.ready())
+        if not run.tuner.spent() or len(run.tuner.outcomes) < len(asks):
+            return False
+        # An ask whose outcome is known is open again while one of its trials is retried.
+        return all(self._outcome(run, ask.number) for ask in asks)

@@ -56,7 +56,8 @@ class Desk(Searcher):  # type: ignore[misc]
             return None
         self._held = None
         self.trial_of[trial_id] = assignment.spec.id
-        return {"assignment": assignment.to_json(), "engine": engagement.engine}
+        # As one text: Tune copies a configuration some ten times, and takes apart what is nested.
+        return {"assignment": json.dumps(assignment.to_json()), "engine": engagement.engine}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
