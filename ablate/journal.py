@@ -160,14 +160,14 @@ class Journal:
         if clash := set(entry.data).intersection(_RESERVED):
             raise ValueError(f"{entry.kind}: reserved keys {sorted(clash)}")
         head = {"seq": self.state.last_seq + 1, "time": time.time(), "event": entry.kind}
-        line = _line({**entry.data, **head})
+        body = _body({**entry.data, **head})
         # From the text itself, so that the state here is the one that a reader will see.
-        event = _parse(line)
+        event = _event(body)
         self.state.apply(event)
         with self._closing():
             if self._file is None:
                 self._file = self._next_segment()
-            _write_all(self._file, line + b"\n")
+            _write_all(self._file, _sealed(body) + b"\n")
             if self._file.tell() >= self._segment_bytes:
                 self._end_segment()
         return event
@@ -271,9 +271,13 @@ def _torn(rest: bytes) -> bool:
     return end == len(text)
 
 
-def _line(value: Mapping[str, Json]) -> bytes:
+def _body(value: Mapping[str, Json]) -> bytes:
     # Text of the outside world may hold half characters, which UTF-8 cannot.
-    body = canonical_json(value).encode(errors="replace")
+    return canonical_json(value).encode(errors="replace")
+
+
+def _sealed(body: bytes) -> bytes:
+    """An event as a line: its text, and the check of it."""
     return body[:-1] + _CHECK + _check(body) + b'"}'
 
 
@@ -283,8 +287,12 @@ def _check(body: bytes) -> bytes:
 
 def _parse(line: bytes) -> Event:
     body = line[:-_TAIL] + b"}"
-    if line != body[:-1] + _CHECK + _check(body) + b'"}':
+    if line != _sealed(body):
         raise ValueError("the line does not match its check")
+    return _event(body)
+
+
+def _event(body: bytes) -> Event:
     value = json.loads(body)
     seq, seconds, kind = value.pop("seq"), value.pop("time"), value.pop("event")
     return Event(seq, seconds, kind, value)

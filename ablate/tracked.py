@@ -10,7 +10,7 @@ import numpy as np
 
 from ablate import keeping, results
 from ablate.frame import plain
-from ablate.journal import State
+from ablate.journal import State, Trial
 from ablate.plan import Cell
 from ablate.resolve import Resolved
 from ablate.stats.level import level_of
@@ -44,7 +44,7 @@ def tracked(
     writer = Writer(
         partial(Tracker, uri, resolved.plan.study.name, artifacts=None),
         state,
-        partial(describe, resolved, folder),
+        Describer(resolved, folder),
     )
     writer.start()
     interrupted = True
@@ -62,24 +62,60 @@ def tracked(
             )
 
 
+class Describer:
+    """Says what MLflow is to know of cells and study, second after second while a study runs.
+
+    A cell's summary is computed again only when a trial that confirms it has ended.
+    """
+
+    def __init__(self, resolved: Resolved, folder: StudyFolder) -> None:
+        self._resolved, self._folder = resolved, folder
+        self._config = resolved.plan.study.to_json()
+        self._cells: dict[str, tuple[object, CellInfo]] = {}
+
+    def __call__(self, state: State) -> tuple[Sequence[CellInfo], StudyInfo]:
+        """The cells in the order of the plan, and the study, at a state."""
+        plan = self._resolved.plan
+        study = StudyInfo(
+            name=plan.study.name,
+            question=plan.study.question,
+            revision=len(state.revisions),
+            config=self._config,
+            folder=self._folder.path,
+            keep_files=partial(_files, self._resolved, self._folder, state),
+            stale=frozenset(trial.id for trial in results.stale_trials(plan, state)),
+        )
+        return [self._cell(state, cell) for cell in plan.cells], study
+
+    def _cell(self, state: State, cell: Cell) -> CellInfo:
+        trials = _confirming(self._resolved, state, cell)
+        ended = tuple((t.id, t.status, t.finished_at) for t in trials if t.final)
+        before = self._cells.get(cell.key)
+        if before is None or before[0] != ended:
+            info = _cell(self._resolved, trials, cell)
+            before = self._cells[cell.key] = (ended, info)
+        return before[1]
+
+
 def describe(
     resolved: Resolved, folder: StudyFolder, state: State
 ) -> tuple[Sequence[CellInfo], StudyInfo]:
     """What MLflow is to know of cells and study at a state."""
+    return Describer(resolved, folder)(state)
+
+
+def _confirming(resolved: Resolved, state: State, cell: Cell) -> list[Trial]:
+    """The trials that confirm a cell's best values, as far as they are planned."""
     plan = resolved.plan
-    study = StudyInfo(
-        name=plan.study.name,
-        question=plan.study.question,
-        revision=len(state.revisions),
-        config=plan.study.to_json(),
-        folder=folder.path,
-        keep_files=partial(_files, resolved, folder, state),
-        stale=frozenset(trial.id for trial in results.stale_trials(plan, state)),
-    )
-    return [_cell(resolved, state, cell) for cell in plan.cells], study
+    return [
+        state.trials[spec.id]
+        for values in results.chosen_values(plan, state, cell)[:1]
+        for spec in plan.specs(cell, values, "confirm")
+        if spec.id in state.trials
+    ]
 
 
-def _cell(resolved: Resolved, state: State, cell: Cell) -> CellInfo:
+def _cell(resolved: Resolved, trials: Sequence[Trial], cell: Cell) -> CellInfo:
     facts = resolved.facts[cell.task]
     return CellInfo(
         key=cell.key,
@@ -94,22 +130,15 @@ def _cell(resolved: Resolved, state: State, cell: Cell) -> CellInfo:
         direction=facts.direction,
         search_split=cell.template.splits.search,
         report_split=cell.template.splits.report,
-        summary=_summary(resolved, state, cell),
+        summary=_summary(resolved, trials, cell),
         directions=facts.directions,
         grid=facts.grid,
     )
 
 
-def _summary(resolved: Resolved, state: State, cell: Cell) -> Mapping[str, float | None]:
+def _summary(resolved: Resolved, trials: Sequence[Trial], cell: Cell) -> Mapping[str, float | None]:
     """Level of the confirmed seeds on the report split; nothing where there are none."""
     plan, facts = resolved.plan, resolved.facts[cell.task]
-    top = results.chosen_values(plan, state, cell)[:1]
-    trials = [
-        state.trials[spec.id]
-        for values in top
-        for spec in plan.specs(cell, values, "confirm")
-        if spec.id in state.trials
-    ]
     split = cell.template.splits.report
     done = [
         t.result_json["scores"][split][facts.primary]

@@ -144,6 +144,8 @@ def run_tune(trials: int, reports: int, folder: str) -> None:
     """The floor: the same job under Tune alone, with its own generator of variants."""
     from ray import tune
 
+    # A bridge to a searcher asks for as many pending trials as there may be; Tune itself does not.
+    os.environ.pop("TUNE_MAX_PENDING_TRIALS_PG", None)
     splits = {"search": "validation", "report": "test"}
     config = {"assignment": json.dumps({"spec": {"splits": splits}})}
     tune.Tuner(
@@ -221,7 +223,7 @@ def measure(given: argparse.Namespace) -> Row:
 def _timed(
     work: Callable[[], None], trials: int, reports: int, mode: str, given: argparse.Namespace
 ) -> Row:
-    profiler = cProfile.Profile(time.process_time) if given.profile else nullcontext()
+    profiler = cProfile.Profile() if given.profile else nullcontext()
     before, wall, main = resource.getrusage(resource.RUSAGE_SELF), time.time(), time.thread_time()
     with profiler:
         work()

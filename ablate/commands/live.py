@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 TABLE_SECONDS = 0.5
+SHARE = 0.02
+"""At most this part of the driver's time goes into what is shown, however large the study."""
 
 
 class Live:
@@ -19,6 +21,7 @@ class Live:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._shown = 0.0
+        self._pause = 0.0
         self._before: int | None = None
         self._pace_from: tuple[float, int] | None = None
         self._display: Any = None
@@ -39,7 +42,7 @@ class Live:
         """Take in the state after an event; shows it at most every so often."""
         from ablate.results import standings
 
-        pause = TABLE_SECONDS if self._display is not None else LINE_SECONDS
+        pause = max(TABLE_SECONDS if self._display is not None else LINE_SECONDS, self._pause)
         over = state.ended is not None
         if time.monotonic() - self._shown < pause and self._shown and not over:
             return
@@ -50,6 +53,7 @@ class Live:
         else:
             sys.stdout.write(f"{self._headline(standing, resolved)}\n")
             sys.stdout.flush()
+        self._pause = (time.monotonic() - self._shown) / SHARE
 
     def _headline(self, standing: "list[Standing]", resolved: "Resolved") -> str:
         done = sum(s.search[0] + s.confirm[0] for s in standing)

@@ -6,7 +6,7 @@ A trial's run gets its final status and time last, so a run that has them needs 
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.journal import Trial
@@ -23,10 +23,12 @@ class Sent:
     Attributes:
         name, status, end: of the run; `end` in unix milliseconds.
         tags: digest of the tags that were sent.
+        told: the tags that were sent, until the run has ended; then they only take memory.
         steps: steps whose reports are there; None before anybody looked.
         found: the run as it was found in the store, until it is compared for the first time.
         signature: of the trial when everything of it was sent; None while something is due.
         values: a cell's summary.
+        cell: a cell as it was sent; None while something is due.
     """
 
     run: str
@@ -35,10 +37,12 @@ class Sent:
     status: str
     end: int | None = None
     tags: str = ""
+    told: Mapping[str, str] = field(default_factory=dict)
     steps: set[int] | None = None
     found: Run | None = None
     signature: tuple[object, ...] | None = None
     values: Mapping[str, float] | None = None
+    cell: CellInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,16 @@ def known(run: Run) -> Sent:
 
 def made(run: Run, tags: Mapping[str, str]) -> Sent:
     """A run that has just been made with these tags."""
-    return Sent(run.id, run.start, run.name, run.status, tags=digest(tags), steps=set(), values={})
+    return Sent(
+        run=run.id,
+        start=run.start,
+        name=run.name,
+        status=run.status,
+        tags=digest(tags),
+        told=tags,
+        steps=set(),
+        values={},
+    )
 
 
 def send_trial(client: Client, experiment: str, sent: Sent | None, job: Job) -> Sent:
@@ -106,7 +119,8 @@ def send_trial(client: Client, experiment: str, sent: Sent | None, job: Job) -> 
         sent.status, sent.end = want.status, want.end
         # Should the trial be retried, the store is asked; until then they only take memory.
         sent.steps = None
-    sent.tags, sent.found, sent.signature = digest(want.tags), None, job.signature
+    sent.tags, sent.told = digest(want.tags), want.tags if want.end is None else {}
+    sent.found, sent.signature = None, job.signature
     return sent
 
 
@@ -129,7 +143,9 @@ def due_tags(sent: Sent, tags: Mapping[str, str]) -> dict[str, str]:
     """The tags that the store does not have."""
     if sent.found is not None:
         return {name: text for name, text in tags.items() if sent.found.tags.get(name) != text}
-    return {} if sent.tags == digest(tags) else dict(tags)
+    if sent.tags == digest(tags):
+        return {}
+    return {name: text for name, text in tags.items() if sent.told.get(name) != text}
 
 
 def _rename(client: Client, sent: Sent, want: records.Record) -> None:

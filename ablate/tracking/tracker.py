@@ -184,13 +184,15 @@ class Tracker:
         return sent.run
 
     def _send_cell(self, cell: CellInfo, study: StudyInfo, parent: str) -> None:
+        sent = self._cells.get(cell.key)
+        if sent is not None and sent.cell == cell:
+            return
         tags = _cell_tags(cell, study)
         values = {
             records.key(name): float(value)
             for name, value in cell.summary.items()
             if value is not None and math.isfinite(value)
         }
-        sent = self._cells.get(cell.key)
         if sent is not None and set(sent.values or ()) - set(values):
             # MLflow cannot take a value back, and an old mean would stand beside a new n.
             self.client.delete(sent.run)
@@ -213,9 +215,11 @@ class Tracker:
         if sent.status != "FINISHED":
             self.client.end(sent.run, "FINISHED", now)
             sent.status = "FINISHED"
+        sent.cell = cell
 
     def _retire_cell(self, key: str) -> None:
         sent = self._cells[key]
+        sent.cell = None
         tags = {"ablate.stale": "true"}
         send(self.client, sent.run, [], {}, due_tags(sent, tags))
         sent.tags, sent.found = digest(tags), None

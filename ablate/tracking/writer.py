@@ -93,8 +93,11 @@ class Writer:
         while not self._closing.is_set():
             self._wake.wait()
             self._wake.clear()
+            began = time.monotonic()
             failures = 0 if self._attempt() else failures + 1
-            pause = self._interval * 2**failures if failures else self._interval
+            # A store that is slow gets larger batches, not all of the driver's time.
+            took = time.monotonic() - began
+            pause = self._interval * 2**failures if failures else max(self._interval, took)
             self._closing.wait(min(pause, _LONGEST_PAUSE))
             if failures:
                 self._wake.set()

@@ -387,7 +387,8 @@ def test_lines_swapped_or_repeated_are_detected(tmp_path: Path) -> None:
 
 def test_a_journal_that_contradicts_itself_is_refused(folder: Path) -> None:
     text = b"".join(
-        journal._line({**entry.data, "seq": seq, "time": 0.0, "event": entry.kind}) + b"\n"
+        journal._sealed(journal._body({**entry.data, "seq": seq, "time": 0.0, "event": entry.kind}))
+        + b"\n"
         for seq, entry in enumerate((journal.started(A, 1),), start=1)
     )
     folder.mkdir(parents=True)

@@ -51,6 +51,27 @@ def test_a_summary_counts_what_failed(study: Ablation) -> None:
     assert summary == {"num_failed": 2.0}
 
 
+def test_a_cell_is_summed_up_again_only_when_a_trial_of_it_has_ended(
+    study: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer asks every second, of a thousand cells as of one."""
+    state, asked = study.state, []
+    real = tracked._cell
+    monkeypatch.setattr(tracked, "_cell", lambda *given: asked.append(given[2].key) or real(*given))
+    describe = tracked.Describer(study.resolved, study.folder)
+    keys = [cell.key for cell in study.plan().cells]
+    first, _ = describe(state)
+    assert asked == keys
+    assert describe(state)[0] == first
+    assert asked == keys
+    mine = [t for t in state.trials.values() if t.cell == keys[0] and t.rank == 1]
+    mine[0].status = "crashed"
+    again, _ = describe(state)
+    assert asked == [*keys, keys[0]]
+    assert again[0].summary["num_failed"] == 1
+    assert again[1:] == first[1:]
+
+
 @pytest.mark.parametrize("keep", ["all", "best", "none"])
 def test_adapters_go_along_as_keep_says(ran: Ran, tmp_path: Path, keep: str) -> None:
     copy = ran.copy(tmp_path)

@@ -112,6 +112,27 @@ def test_the_table_on_a_terminal_reads_no_markup() -> None:
     assert "[red]x[/red] [/oops]" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_what_takes_long_to_show_is_shown_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large study may not spend its driver's time on lines."""
+    from ablate import results
+
+    clock, shown = [100.0], []
+
+    def slow(*given: Any) -> list[Any]:
+        shown.append(clock[0])
+        clock[0] += 3.0
+        return []
+
+    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(results, "standings", slow)
+    view = live.Live()
+    study: Any = SimpleNamespace(plan=None, facts={})
+    for _ in range(400):
+        view.watch(study, SimpleNamespace(ended=None))  # type: ignore[arg-type]
+        clock[0] += 1.0
+    assert len(shown) == 1 + int(400 * live.SHARE / 3.0)
+
+
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], ran: Any) -> None:
     from ablate import api
 

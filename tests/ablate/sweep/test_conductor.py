@@ -30,6 +30,9 @@ from hypothesis import strategies as st
 from ablate import journal, results, runner
 from ablate.journal import Journal, State
 from ablate.plan import Plan
+from ablate.search import Tuner
+from ablate.sweep.conductor import Conductor
+from ablate.sweep.queue import CellRun, Queue
 from trials.spec import FAILED, Progress, TrialResult, TrialSpec
 
 TWO_TASKS = ["tiny_acceptability", "tiny_paraphrase"]
@@ -378,3 +381,103 @@ def test_a_retried_trial_runs_again(tmp_path: Path, stage: str) -> None:
         assert all(record.state.trials[t].status in ("finished", "pruned") for t in failed)
     with Journal.open(folder) as record:
         assert conductor(made, record).done, "and the journal opens again"
+
+
+# what an event costs
+
+
+class Counted(dict[str, Any]):
+    """A dictionary that counts what is read of it."""
+
+    def __init__(self, given: dict[str, Any], reads: list[int]) -> None:
+        super().__init__(given)
+        self.reads = reads
+
+    def __getitem__(self, key: str) -> Any:
+        self.reads[0] += 1
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.reads[0] += 1
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self.reads[0] += 1
+        return super().__contains__(key)
+
+    def __iter__(self) -> Any:
+        self.reads[0] += len(self)
+        return super().__iter__()
+
+    def values(self) -> Any:
+        self.reads[0] += len(self)
+        return super().values()
+
+    def items(self) -> Any:
+        self.reads[0] += len(self)
+        return super().items()
+
+
+def dearest(made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The most reads of trials, asks and cells, and looks at a search, of any one call."""
+    reads, most = [0], dict.fromkeys(("next", "report", "finish", "done"), 0)
+    ready = Tuner.ready
+
+    def counted_ready(tuner: Tuner) -> bool:
+        reads[0] += 1
+        return ready(tuner)
+
+    def of(name: str, call: Any) -> Any:
+        def counted(*given: Any) -> Any:
+            reads[0] = 0
+            made = call(*given)
+            most[name] = max(most[name], reads[0])
+            return made
+
+        return counted
+
+    with Journal.open(folder) as record, monkeypatch.context() as patch:
+        course = conductor(made, record)
+        patch.setattr(Tuner, "ready", counted_ready)
+        record.state.trials = Counted(record.state.trials, reads)
+        record.state.asks = Counted(record.state.asks, reads)
+        course.cells = Counted(course.cells, reads)
+        patch.setattr(type(course), "done", property(of("done", Conductor.done.fget)))  # type: ignore[attr-defined]
+        for name in ("next", "report", "finish"):
+            patch.setattr(Conductor, name, of(name, getattr(Conductor, name)))
+        drive(course, random.Random(4), 3, nobody_crashes)
+        assert course.done
+        assert len(record.state.trials) >= made.num_trials
+    return most
+
+
+def arms(number: int) -> list[dict[str, Any]]:
+    return [{"method": "lora", "rank": rank} for rank in range(1, number + 1)]
+
+
+@pytest.mark.parametrize(
+    "tune", [None, {**TUNE, "budget": {"trials": 2}, "sampler": {"name": "random"}}]
+)
+def test_an_event_costs_the_same_in_a_larger_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: Any
+) -> None:
+    """More cells, and more seeds where nothing is tuned."""
+    few = {"arms": arms(3), "confirm": {"seeds": 2}, "tune": tune}
+    many = {"arms": arms(24), "confirm": {"seeds": 2 if tune else 12}, "tune": tune}
+    small = dearest(planned(**few), tmp_path / "small", monkeypatch)
+    large = dearest(planned(**many), tmp_path / "large", monkeypatch)
+    assert small["finish"] > 0
+    assert large == small
+
+
+def test_queued_twice_is_queued_once() -> None:
+    (cell,) = planned(arms=THREE_ARMS[:1], tune=None).cells
+    run = CellRun(0, cell, None)
+    queue = Queue((run,))
+    assert not queue
+    for identity in ("a", "b", "a"):
+        queue.add(run, identity)
+    assert queue
+    assert [queue.pop(), queue.pop(), queue.pop()] == [(run, "a"), (run, "b"), None]
+    queue.add(run, "a")
+    assert queue.pop() == (run, "a")
