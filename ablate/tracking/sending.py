@@ -82,7 +82,7 @@ def made(run: Run, tags: Mapping[str, str]) -> Sent:
         name=run.name,
         status=run.status,
         tags=digest(tags),
-        told=tags,
+        told=dict(tags),
         steps=set(),
         values={},
     )
