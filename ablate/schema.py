@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
@@ -68,6 +69,11 @@ def _seeds(value: Any) -> int | tuple[int, ...]:
     if not 1 <= value <= FIRST_SEARCH_SEED:
         raise ValueError(f"needs at least one seed, but got {value}")
     return value
+
+
+def _plain(value: int | tuple[int, ...]) -> Any:
+    """Seeds as JSON has them."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _every(value: Any) -> str | int:
@@ -328,7 +334,13 @@ class Tune(Section):
 class Confirm(Section):
     """`confirm`: fresh paired seeds at full budget."""
 
-    seeds: Annotated[int | tuple[int, ...], PlainValidator(_seeds), _SEEDS_SCHEMA] = 10
+    seeds: Annotated[
+        int | tuple[int, ...],
+        PlainValidator(_seeds),
+        # Without it pydantic warns of its own list where a tuple was.
+        PlainSerializer(_plain, return_type=Any, when_used="json"),
+        _SEEDS_SCHEMA,
+    ] = 10
     top: Annotated[int, Field(ge=1)] = 1
 
 

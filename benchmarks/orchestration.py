@@ -183,7 +183,7 @@ def run_study(
             course = runner.conductor(resolved, profile, folder, record, notify, live.watch)
             tune_bridge.run(
                 course,
-                resources=cluster.resources(profile),
+                engines=cluster.engines(profile),
                 folder=scratch,
                 job=job_class(reports),
             )

@@ -323,6 +323,24 @@ def test_the_messages_of_the_house(tmp_path: Path) -> None:
     )
 
 
+def test_seeds_by_name_are_written_as_a_list(tmp_path: Path) -> None:
+    """Without a word from the library that writes them: warnings are errors here."""
+    keys = {**SMALL, "confirm": {"seeds": [3, 0, 7]}}
+    study = Study.from_dict(keys)
+    assert study.to_json()["confirm"] == {"seeds": [3, 0, 7], "top": 1}
+    assert study.confirm_seeds == (3, 0, 7)
+
+
+SMALL: dict[str, Any] = {
+    "study": "small",
+    "tasks": ["tiny_acceptability"],
+    "backbones": ["tiny"],
+    "targets": ["query", "value"],
+    "arms": [{"method": "lora"}],
+    "train": {"steps": 8},
+}
+
+
 def test_equivalence_needs_a_margin(tmp_path: Path) -> None:
     text = changed("kind: better", "kind: equivalent").replace("margin: 0.5\n", "")
     expected = "study.yaml:25: claims[0]: equivalence needs a margin, here or for the whole study"
