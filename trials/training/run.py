@@ -153,7 +153,8 @@ class Run:
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
             self._outputs = {self.spec.splits.search: outputs}
-        self.save()
+        if not self.member.done:  # Its end follows at once, and is written then.
+            self.save()
         return progress
 
     def _shown(self) -> list[str]:
