@@ -40,6 +40,10 @@ class Methods:
         check = getattr(self.classes[method], "invalid", None)
         return None if check is None else check(values)
 
+    def chooses_sites(self, method: str) -> bool:
+        """Whether targets would change nothing."""
+        return bool(getattr(self.classes[method], "chooses_sites", False))
+
 
 def expand(
     entries: Sequence[Mapping[str, Any]], methods: Methods
@@ -94,6 +98,9 @@ def _entry_mistakes(index: int, entry: Mapping[str, Any], methods: Methods) -> l
         if name not in known and name not in recipe.RECIPE_NAMES and name != "targets":
             hint = nearest(name, [*known, "label"])
             message = f"method '{method}' has no field '{name}'{hint}"
+            mistakes.append(Mistake((*path, name), message))
+        elif name == "targets" and methods.chooses_sites(method):
+            message = f"method '{method}' chooses itself what it adapts: leave targets out"
             mistakes.append(Mistake((*path, name), message))
         else:
             mistakes += _value_mistakes((*path, name), str(name), value, known)

@@ -1,4 +1,4 @@
-"""Backbones: load one frozen, with its tokenizer; list its sites and its head.
+"""Backbones: load one frozen, with its tokenizer.
 
 A backbone is named by a folder, by a name under one of the `models` roots, by `tiny` (embedded),
 or by a hub id with an optional `@revision`. Weights load as float32; remote code never runs.
@@ -9,18 +9,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trials.errors import UserError, nearest
-from trials.methods.base import Site
 from trials.targets import CANONICAL_TARGETS
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _HERE = Path(__file__).parent
@@ -316,83 +313,6 @@ def _digest_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
             part = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{Path(name).name}\0{part}\n".encode())
     return total.hexdigest()
-
-
-def sites(
-    model: nn.Module, family: Family, targets: Sequence[str] | Mapping[str, Any]
-) -> list[Site]:
-    """The linear maps that a trial adapts, in the order of the model's modules.
-
-    Args:
-        model: the backbone, with or without weights.
-        family: how its parts are named.
-        targets: canonical names, or `{"modules": [regular expressions]}` that must match a whole
-            module path.
-
-    Raises:
-        UserError: a target matches no module; all such targets are named.
-    """
-    from torch import nn
-
-    patterns = _patterns(family, targets)
-    found: dict[str, list[Site]] = {name: [] for name in patterns}
-    ordered = []
-    for path, module in model.named_modules():
-        if not isinstance(module, nn.Linear) or path in family.head:
-            continue
-        for name, pattern in patterns.items():
-            if pattern.search(path):
-                site = Site(path, name, module.out_features, module.in_features)
-                found[name].append(site)
-                ordered.append(site)
-                break
-    missing = [name for name, of_name in found.items() if not of_name]
-    if missing:
-        known = ", ".join(family.targets)
-        raise UserError(
-            *(f"target '{name}' matches no module of this backbone; it has {known}"
-              for name in missing)
-        )  # fmt: skip
-    return ordered
-
-
-def _patterns(
-    family: Family, targets: Sequence[str] | Mapping[str, Any]
-) -> dict[str, re.Pattern[str]]:
-    if isinstance(targets, Mapping):
-        return {text: re.compile(rf"^(?:{text})$") for text in targets["modules"]}
-    problems = [
-        f"target '{name}' matches no module of this backbone{nearest(name, family.targets)}"
-        for name in targets
-        if name not in family.targets
-    ]
-    if problems:
-        raise UserError(*problems)
-    return {name: re.compile(family.targets[name] + "$") for name in targets}
-
-
-def head_sites(
-    model: nn.Module, family: Family, num_outputs: int | None = None
-) -> list[tuple[Site, bool]]:
-    """The head's linear maps, each with whether it has a bias.
-
-    Args:
-        model: the backbone, with or without weights.
-        family: how its parts are named.
-        num_outputs: what the last map gives; None for what the model's own gives.
-    """
-    from torch import nn
-
-    maps = []
-    for path in family.head:
-        module = model.get_submodule(path)
-        assert isinstance(module, nn.Linear)
-        outputs = module.out_features
-        if path == family.head[-1] and num_outputs is not None:
-            outputs = num_outputs
-        site = Site(path, "head", outputs, module.in_features)
-        maps.append((site, module.bias is not None))
-    return maps
 
 
 def _read(loader: Any, folder: Path, **options: Any) -> Any:

@@ -221,20 +221,32 @@ class Contract:
         )
 
     def check_merging(self) -> None:
-        """Merged into the weights, the update gives the same outputs (1e-4 in float32)."""
+        """Merged into the weights, the update gives the same outputs (1e-4 in float32).
+
+        A method that declares not to merge is refused by name.
+        """
         backbone = self.backbone()
         member = self.trained(backbone)
+        if not member.method.merges:
+            self._refuses(lambda: export.merge(member, backbone))
+            return
         with Pack(backbone) as pack:
             adapted = pack.outputs(member, examples())
         gap = _gap(adapted, _plain_outputs(export.merge(member, backbone)))
         _require(gap <= 1e-4, f"merged outputs differ by {gap:.1e}")
 
     def check_export(self) -> None:
-        """Exported, it loads as a LoRA of the `peft` library with the same outputs."""
+        """Exported, it loads as a LoRA of the `peft` library with the same outputs.
+
+        A method that declares not to export is refused by name.
+        """
         from peft import PeftModel
 
         backbone = self.backbone()
         member = self.trained(backbone)
+        if not member.method.exports:
+            self._refuses(lambda: export.to_peft(member, backbone, "small", Path("nowhere")))
+            return
         with Pack(backbone) as pack:
             adapted = pack.outputs(member, examples())
         with tempfile.TemporaryDirectory() as name:
@@ -242,6 +254,14 @@ class Contract:
             model = PeftModel.from_pretrained(model_of(self.family), folder)
         gap = _gap(adapted, _plain_outputs(model.eval()))
         _require(gap <= 1e-4, f"outputs of the exported adapter differ by {gap:.1e}")
+
+    def _refuses(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except UserError as error:
+            _require(f"'{self.method}'" in str(error), f"does not name the method: {error}")
+        else:
+            _require(False, "is declared impossible, but works")
 
     def check_packing(self) -> None:
         """In a pack with two other trials it trains to the same parameters (float64)."""
@@ -263,10 +283,10 @@ class Contract:
         _require(other > 1e-3, "another seed gives the same parameters, so this proves nothing")
 
     def check_count(self) -> None:
-        """The method's formula counts what its `init` makes, unless it grows."""
+        """The method's formula counts what its `init` makes, unless it grows or prunes."""
         member = self.member(self.backbone())
         formula = [member.method.num_parameters(site) for site in member.sites]
-        if any(number is None for number in formula) or member.method.alive(
+        if any(number is None for number in formula) or member.method.counted(
             member.parameters.groups[0].tensors
         ):
             return

@@ -7,9 +7,10 @@ import torch
 import transformers
 
 from trials import backbones
-from trials.backbones import FAMILIES, family_of, find, folder_digest, head_sites, sites
+from trials.backbones import FAMILIES, family_of, find, folder_digest
 from trials.errors import UserError
 from trials.methods.base import Site
+from trials.sites import head_sites, sites
 from trials.targets import CANONICAL_TARGETS
 
 ENCODER = ("query", "key", "value", "attention_output", "intermediate", "output")

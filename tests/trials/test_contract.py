@@ -180,7 +180,7 @@ def test_outcomes_name_what_does_not_hold(broken: Contract) -> None:
     assert len(outcomes) == len(CHECKS)
     failed = [o for o in outcomes if o.problem is not None]
     assert [o.check for o in failed] == [
-        "The method's formula counts what its `init` makes, unless it grows."
+        "The method's formula counts what its `init` makes, unless it grows or prunes."
     ]
 
 

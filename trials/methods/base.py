@@ -3,7 +3,7 @@
 A method changes an adapted linear map `y = W x` to `y = W x + scale · left · core · right · x`.
 It is written once, as those factors; training, packing, merging, counting and export follow.
 Bottleneck adapters and trained biases are the exceptions: they bend what lies between the factors
-or add a vector, are not linear maps of `x`, and so neither merge nor export.
+or add a vector, and say themselves whether they merge or export.
 
 Shapes: S sites of equal shape, I inputs, O outputs, R rank.
 """
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """One adapted linear map of the backbone.
+    """One linear map, or layer norm, of the backbone.
 
     Attributes:
         name: module path within the backbone, the same on every machine.
-        target: canonical name, such as `query`.
+        target: canonical name, such as `query`; empty where it has none.
         outputs: rows of the weight as `y = W x` has them.
         inputs: columns of the weight.
         slices: projections that share the map (GPT-2's fused qkv has 3); 1 for a plain one.
+        is_norm: whether it is a layer norm, as wide as its outputs and inputs.
+        has_bias: whether it adds a bias of its own.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Site:
     outputs: int
     inputs: int
     slices: int = 1
+    is_norm: bool = False
+    has_bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class Update:
         inner: (S, R) added to `right · x`, or None.
         activation: what bends `right · x + inner`, by the name of a function of
             `torch.nn.functional` that keeps 0 at 0; None leaves it linear.
-        bias: (S, O) added to the map's output, or None.
+        bias: (S, O) added likewise, or None.
+        adds: to what all this is added: the map's `output`, or its `input`, which then goes
+            through the map again (adapters in front of a layer norm).
     """
 
     left: Tensor
@@ -61,6 +67,13 @@ class Update:
     inner: Tensor | None = None
     activation: str | None = None
     bias: Tensor | None = None
+    adds: Literal["input", "output"] = "output"
+
+    @classmethod
+    def of_bias(cls, bias: Tensor) -> Update:
+        """A bias (S, O) alone: factors of rank 0."""
+        nothing = bias.new_zeros(*bias.shape, 0)
+        return cls(left=nothing, core=None, right=nothing.mT, scale=1.0, bias=bias)
 
     def delta(self) -> Tensor:
         """The dense change of the weights, (S, O, I)."""
@@ -70,10 +83,11 @@ class Update:
     def folded(self) -> tuple[Tensor, Tensor]:
         """The same change as two factors, (S, O, R) and (S, R, I), with scale and core within.
 
-        Scale and core go into the factor with fewer elements, which costs least.
+        Scale and core go into the factor with fewer elements, which costs least; to the left of
+        an activation.
         """
         left, right = self.left, self.right
-        if left.shape[-2] <= right.shape[-1]:
+        if self.activation is not None or left.shape[-2] <= right.shape[-1]:
             left = left if self.core is None else left @ self.core
             return left * self.scale, right
         right = right if self.core is None else self.core @ right
@@ -90,12 +104,20 @@ class Method:
         source: the paper, as `Authors Year, arXiv:number`.
         starts_at_backbone: False where the definition changes the network before training.
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
+        chooses_sites: whether `sites` leaves aside what the trial targets.
+        reads_dense_gradient: whether `before_step` needs the gradient of the dense change.
+        merges: whether the update goes into the weights of a plain model.
+        exports: whether it is a LoRA of the `peft` library.
     """
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
     starts_at_backbone: ClassVar[bool] = True
     reads: ClassVar[Literal["input", "output"]] = "input"
+    chooses_sites: ClassVar[bool] = False
+    reads_dense_gradient: ClassVar[bool] = False
+    merges: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
@@ -104,6 +126,20 @@ class Method:
         Each value alone has been checked before.
         """
         return None
+
+    def sites(self, targeted: Sequence[Site], body: Sequence[Site]) -> Sequence[Site]:
+        """Where the method stands; by default what the trial targets.
+
+        Args:
+            targeted: the linear maps that the trial's targets name.
+            body: every linear map and layer norm of the backbone but its head.
+
+        Both are, and the answer must be, in the order of the backbone's modules.
+
+        Raises:
+            UserError: the backbone has nothing for it.
+        """
+        return targeted
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
         """Starting values of one site, on the CPU.
@@ -144,16 +180,37 @@ class Method:
         """
         return None
 
+    def counted(self, p: Parameters) -> Mapping[str, Tensor] | None:
+        """Which elements count as trained, as `alive` says it; by default those that are alive."""
+        return self.alive(p)
+
     def penalty(self, p: Parameters) -> Tensor | None:
         """A term per site, (S,), whose mean over all sites is added to the loss; None for none."""
         return None
 
-    def after_step(self, groups: Sequence[Parameters], step: int, num_steps: int) -> None:
-        """Change buffers in place after optimiser step `step` (1-based) of `num_steps`.
+    def before_step(
+        self,
+        groups: Sequence[Parameters],
+        gradients: Sequence[Parameters],
+        step: int,
+        num_steps: int,
+    ) -> None:
+        """Change buffers in place when the gradient of step `step` is known, and nothing has moved.
 
         Args:
             groups: parameters of all sites, one entry for each shape.
-            step: optimiser steps done.
+            gradients: likewise, of the trained ones, clipped; where `reads_dense_gradient`, also
+                `delta` (S, O, I), the loss's gradient by the dense change, before clipping.
+            step: 1-based.
+            num_steps: optimiser steps in all.
+        """
+
+    def after_step(self, groups: Sequence[Parameters], step: int, num_steps: int) -> None:
+        """Change buffers, or parameters, in place after an optimiser step.
+
+        Args:
+            groups: parameters of all sites, one entry for each shape.
+            step: optimiser steps done, this one included.
             num_steps: optimiser steps in all.
         """
 
@@ -164,6 +221,6 @@ class Method:
     def num_parameters(self, site: Site) -> int | None:
         """Trained numbers at a site by the method's own formula; None to count what `init` makes.
 
-        For a method that grows: at the end of an even growth to its budget.
+        For a method that grows or prunes: where its budget is spread evenly.
         """
         return None

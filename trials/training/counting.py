@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trials import backbones
+from trials import backbones, sites
 from trials.catalogue import lookup
 from trials.methods.base import Method, Site
 from trials.streams import generator
@@ -36,34 +37,49 @@ def count(
     """
     frozen_targets = tuple(targets) if not isinstance(targets, Mapping) else None
     modules = tuple(targets["modules"]) if isinstance(targets, Mapping) else None
-    adapted, head = _shapes(reference, frozen_targets, modules, num_labels, tuple(roots), base)
+    parts = _parts(reference, frozen_targets, modules, num_labels, tuple(roots), base)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
     built = lookup("method", method)(**values)
-    return sum(_of_site(built, site) * times for site, times in adapted), head
+    of_shape: dict[tuple[int, int, int], list[Site]] = {}
+    for site in built.sites(parts.targeted, parts.body):
+        of_shape.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
+    return sum(_of_site(built, alike[0]) * len(alike) for alike in of_shape.values()), parts.head
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is counted of a backbone.
+
+    Attributes:
+        targeted: the maps that the targets name.
+        body: all that a method may choose from.
+        head: numbers of the head.
+    """
+
+    targeted: tuple[Site, ...]
+    body: tuple[Site, ...]
+    head: int
 
 
 @functools.lru_cache(maxsize=64)
-def _shapes(
+def _parts(
     reference: str,
     targets: tuple[str, ...] | None,
     modules: tuple[str, ...] | None,
     num_labels: int,
     roots: tuple[Path, ...],
     base: Path | None,
-) -> tuple[tuple[tuple[Site, int], ...], int]:
-    """One site of each shape with how often it occurs, and the numbers of the head."""
+) -> _Parts:
     config = backbones.configuration(reference, roots, base)
     family = backbones.family_of(config)
     model = backbones.skeleton(config, num_labels)
     chosen = targets if targets is not None else {"modules": list(modules or ())}
-    of_shape: dict[tuple[int, int, int], list[Site]] = {}
-    for site in backbones.sites(model, family, chosen):
-        of_shape.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
     head = sum(
         site.outputs * site.inputs + (site.outputs if bias else 0)
-        for site, bias in backbones.head_sites(model, family)
+        for site, bias in sites.head_sites(model, family)
     )
-    return tuple((members[0], len(members)) for members in of_shape.values()), head
+    targeted = sites.sites(model, family, chosen)
+    return _Parts(tuple(targeted), tuple(sites.body(model, family)), head)
 
 
 def _of_site(method: Method, site: Site) -> int:

@@ -78,7 +78,8 @@ class Positions:
             num_members: K.
             query, key: (K · B · N, L, d) of contents.
             relative_pos: (1, L, L) bucket of the distance i − j, from −P/2 to P/2.
-            embeddings: (P, H) of distances, or (K, P, H) where dropout made each member's own.
+            embeddings: (P, H) of distances, or (K, P, H) where dropout or a trained bias made
+                each member's own.
             scale_factor: number of terms, that of contents included.
         """
         half = module.pos_ebd_size
@@ -130,6 +131,14 @@ def dropouts(model: nn.Module) -> dict[str, Literal["probabilities", "positions"
         if module.relative_attention:
             found[f"{path}.pos_dropout"] = "positions"
     return found
+
+
+def norms_of_positions(model: nn.Module) -> frozenset[str]:
+    """Paths of layer norms that act on the table of embeddings, (P, H), and not on tokens."""
+    if not _disentangled(model):
+        return frozenset()
+    path = f"{getattr(model, 'base_model_prefix', '')}.encoder.LayerNorm"
+    return frozenset({path} & {name for name, _ in model.named_modules()})
 
 
 def _disentangled(model: nn.Module) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a trial learned, for use without this package: a plain LoRA adapter, or a merged model.
 
-Every update of design is low-rank, so it exports to a LoRA of the `peft` library: scale and core
-are multiplied into the factors, ranks are padded with zeros to the largest, and the head travels
-as a saved module.
+A low-rank update exports to a LoRA of the `peft` library: scale and core are multiplied into the
+factors, ranks are padded with zeros to the largest, and the head travels as a saved module. A
+method of another form says so and is refused by name.
 """
 
 from pathlib import Path
@@ -70,9 +70,17 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
 
     Returns:
         The folder, which `peft.PeftModel.from_pretrained` reads.
+
+    Raises:
+        UserError: the method is of another form.
     """
     from peft import LoraConfig, TaskType
 
+    if not member.method.exports:
+        raise UserError(
+            f"method '{member.method.name}': what it adds is no product of two factors of a map's "
+            f"input, so it is no LoRA of the peft library{_instead(member)}"
+        )
     factors = site_factors(member)
     rank = max(left.shape[1] for left, _ in factors.values())
     tensors: dict[str, Tensor] = {}
@@ -104,13 +112,27 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
 
 @torch.no_grad()
 def merge(member: Member, backbone: Backbone) -> Any:
-    """A copy of the backbone with the update added to its weights and the head put in."""
+    """A copy of the backbone with the update added to its weights and the head put in.
+
+    Raises:
+        UserError: the method's update does not go into weights.
+    """
     import copy
 
+    if not member.method.merges:
+        raise UserError(
+            f"method '{member.method.name}': what it adds is bent by an activation, so no weight "
+            "of the backbone can hold it"
+        )
     model = copy.deepcopy(backbone.model)
-    for name, (left, right) in site_factors(member).items():
-        weight = model.get_submodule(name).weight
-        weight += (left @ right).to(weight)
+    for group, update in zip(member.parameters.groups, member.updates(), strict=True):
+        for index, site in enumerate(group.sites):
+            module = model.get_submodule(site.name)
+            if update.left.shape[-1]:
+                left, right = (factor[index] for factor in update.folded())
+                module.weight += (left @ right).to(module.weight)
+            if update.bias is not None:
+                module.bias += update.bias[index].to(module.bias)
     for path, parts in member.parameters.head.items():
         module = model.get_submodule(path)
         module.out_features = parts["weight"].shape[0]
@@ -118,6 +140,10 @@ def merge(member: Member, backbone: Backbone) -> Any:
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
     model.config.num_labels = model.num_labels = member.num_outputs
     return model
+
+
+def _instead(member: Member) -> str:
+    return "; export it merged" if member.method.merges else ""
 
 
 def to_merged(member: Member, backbone: Backbone, task: Task, folder: Path) -> Path:

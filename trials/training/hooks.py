@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.streams import generator
-from trials.training.disentangled import Positions, dropouts
+from trials.training.disentangled import Positions, dropouts, norms_of_positions
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
@@ -44,6 +45,30 @@ class Forward:
     training: bool = False
     states: Tensor | None = None
     calls: Counter[str] = field(default_factory=Counter)
+
+    def note_dense(self, path: str, part: Part, source: Tensor, made: Tensor) -> None:
+        """Tell members that read it the loss's gradient by their dense change, when it is known.
+
+        Args:
+            path: the site.
+            part: what was added there.
+            source: (K, B · L, I) what the factors multiplied.
+            made: (K, B · L, O) the map's output with what was added.
+        """
+        reading = [
+            (k, member)
+            for k, member in enumerate(self.members)
+            if part.present[k] and member.method.reads_dense_gradient
+        ]
+        if not reading or not made.requires_grad:
+            return
+        read = source.detach()
+
+        def note(gradient_KNO: Tensor) -> None:
+            for k, member in reading:
+                member.note_dense(path, gradient_KNO[k].mT @ read[k].to(gradient_KNO.dtype))
+
+        made.register_hook(note)  # type: ignore[no-untyped-call]
 
     def by_member(self, x: Tensor) -> Tensor:
         """(K · B, [L,] F) as (K, B · [L ·] 1, F)."""
@@ -122,6 +147,7 @@ class Hooks:
         self.current: Forward | None = None
         self._handles: list[Any] = []
         self._positions = Positions(model, self._num_members)
+        self._tables = norms_of_positions(model)
         of_kind = {"probabilities": self._probabilities, "positions": self._distances}
         kinds = dropouts(model)
         for path, module in model.named_modules():
@@ -130,7 +156,7 @@ class Hooks:
             elif path in head:
                 self._add(module, self._head, path)
             elif isinstance(module, nn.Linear | nn.LayerNorm):
-                self._add(module, self._site, path)
+                self._add(module, partial(self._site, module), path)
             elif isinstance(module, nn.Dropout) and kinds.get(path) != "off":
                 self._add(module, of_kind.get(kinds.get(path, ""), self._dropout), path)
 
@@ -150,17 +176,37 @@ class Hooks:
     def _num_members(self) -> int | None:
         return None if self.current is None else len(self.current.members)
 
-    def _site(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
+    def _site(self, module: nn.Module, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         forward = self.current
         update = None if forward is None else forward.updates.get(path)
         if forward is None or update is None:
             return None
-        made = forward.by_member(output)
+        if path in self._tables:
+            bias = update.biases.get("output")
+            return None if bias is None else output + bias.to(output.dtype)
+        to_input = [part for part in update.parts if part.adds == "input"]
+        if to_input or "input" in update.biases:
+            made = self._added("input", forward, path, update, x, output, x)
+            output = module.forward(made.view(x.shape))
+        return self._added("output", forward, path, update, x, output, output).view(output.shape)
+
+    def _added(
+        self,
+        adds: str,
+        forward: Forward,
+        path: str,
+        update: SiteUpdate,
+        x: Tensor,
+        output: Tensor,
+        to: Tensor,
+    ) -> Tensor:
+        """`to` by member, (K, B · L, O), with all that is added to it: `input` or `output`."""
+        made = forward.by_member(to)
         for part in update.parts:
-            made = self._add_part(forward, path, part, x, output, made)
-        if update.bias is not None:
-            made = made + update.bias.to(made.dtype)
-        return made.view(output.shape)
+            if part.adds == adds:
+                made = self._add_part(forward, path, part, x, output, made)
+        bias = update.biases.get(adds)
+        return made if bias is None else made + bias.to(made.dtype)
 
     def _add_part(
         self, forward: Forward, path: str, part: Part, x: Tensor, output: Tensor, made: Tensor
@@ -174,7 +220,8 @@ class Hooks:
             own_out = [(1, *output.shape[1:])] * len(forward.members)
         rates = [m.recipe.dropout.adapter for m in forward.members]
         mask = forward.mask(source, f"{place}.in", only(part.present, rates), own_in)
-        inner_KNR = forward.by_member(source if mask is None else source * mask) @ part.right.mT
+        source_KNI = forward.by_member(source if mask is None else source * mask)
+        inner_KNR = source_KNI @ part.right.mT
         if part.inner is not None:
             inner_KNR = inner_KNR + part.inner
         if part.activation is not None:
@@ -182,8 +229,11 @@ class Hooks:
         rates = [m.method.output_dropout() for m in forward.members]
         mask = forward.mask(output, f"{place}.out", only(part.present, rates), own_out)
         if mask is None:
-            return torch.baddbmm(made, inner_KNR.to(made.dtype), part.left.mT.to(made.dtype))
-        return made + inner_KNR @ part.left.mT * forward.by_member(mask)
+            made = torch.baddbmm(made, inner_KNR.to(made.dtype), part.left.mT.to(made.dtype))
+        else:
+            made = made + inner_KNR @ part.left.mT * forward.by_member(mask)
+        forward.note_dense(path, part, source_KNI, made)
+        return made
 
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None:
@@ -211,11 +261,14 @@ class Hooks:
         return None if mask is None else x * mask
 
     def _distances(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
-        """Dropout of the embeddings of distances, (P, H): each member's own make (K, P, H)."""
+        """Dropout of the embeddings of distances, (P, H): each member's own make (K, P, H).
+
+        They are (K, P, H) already where members have a bias of their own on the norm before it.
+        """
         if self.current is None:
             return None
         members = self.current.members
         rates = [m.recipe.dropout.backbone for m in members]
-        copies = x.expand(len(members), *x.shape)
-        mask = self.current.mask(copies, path, rates, [(1, *x.shape)] * len(members))
+        copies = x.expand(len(members), *x.shape[-2:])
+        mask = self.current.mask(copies, path, rates, [(1, *x.shape[-2:])] * len(members))
         return None if mask is None else copies * mask

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trials.backbones import Backbone, head_sites, sites
+from trials.backbones import Backbone
 from trials.catalogue import lookup
 from trials.methods.base import Method, Update
+from trials.sites import adapted, head_sites
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training import data
@@ -43,6 +44,8 @@ class Member:
         step: optimiser steps done.
         num_steps: optimiser steps in all.
         num_outputs: numbers that its head gives for an example.
+        dense: site -> gradient of the loss by the site's dense change, summed over a step;
+            empty unless the method reads it.
         diverged: why it stopped, once a loss or gradient was not finite.
     """
 
@@ -69,7 +72,7 @@ class Member:
         self.recipe = recipe
         self.train = train
         self.method = build_method(spec)
-        self.sites = sites(backbone.model, backbone.family, spec.targets)
+        self.sites = adapted(backbone.model, backbone.family, self.method, spec.targets)
         head = head_sites(backbone.model, backbone.family, num_outputs)
         self.num_outputs = head[-1][0].outputs
         self.parameters = Parameters(
@@ -84,6 +87,7 @@ class Member:
         )
         self.num_steps = data.num_steps(recipe, len(train.input_ids))
         self.step = 0
+        self.dense: dict[str, Tensor] = {}
         self.diverged: str | None = None
         self._loss_sum, self._loss_steps = 0.0, 0
         warmup = num_warmup(recipe.schedule, self.num_steps)
@@ -151,6 +155,22 @@ class Member:
             return
         self._loss_sum += loss
         self._loss_steps += 1
+
+    def note_dense(self, site: str, gradient: Tensor) -> None:
+        """Add one pass's gradient of the loss by a site's dense change, (O, I)."""
+        known = self.dense.get(site)
+        self.dense[site] = gradient if known is None else known + gradient
+
+    def prepare(self) -> None:
+        """Let the method see the step's gradient before the optimiser moves anything."""
+        groups = [g.tensors for g in self.parameters.groups]
+        gradients = [
+            {k: t.grad for k, t in tensors.items() if t.grad is not None} for tensors in groups
+        ]
+        if self.method.reads_dense_gradient:
+            for group, of_group in zip(self.parameters.groups, gradients, strict=True):
+                of_group["delta"] = torch.stack([self.dense.pop(s.name) for s in group.sites])
+        self.method.before_step(groups, gradients, self.step + 1, self.num_steps)
 
     def advance(self) -> None:
         """Count a step that the optimiser has taken, and let the method follow it."""

@@ -109,6 +109,7 @@ class Pack:
         torch.stack(losses).sum().backward()
         for member in members:
             member.parameters.gradient.zero_()
+            member.dense.clear()
 
     def outputs(self, member: Member, data: Encoded) -> Tensor:
         """The model's outputs on a split, (examples, outputs) in the split's order, on the CPU."""

@@ -100,11 +100,14 @@ class Parameters:
 
     def alive(self, method: Method) -> Tensor | None:
         """(n,) booleans: which trained numbers exist now; None when all do."""
-        masks: dict[str, Tensor] = {}
-        for index, group in enumerate(self.groups):
-            of_group = method.alive(group.tensors)
-            if of_group is not None:
-                masks.update({f"sites.{index}.{k}": v for k, v in of_group.items()})
+        return self._mask([method.alive(group.tensors) for group in self.groups])
+
+    def _mask(self, of_groups: Sequence[Mapping[str, Tensor] | None]) -> Tensor | None:
+        masks = {
+            f"sites.{index}.{name}": mask
+            for index, of_group in enumerate(of_groups)
+            for name, mask in (of_group or {}).items()
+        }
         return self.flat(masks, 1.0) > 0 if masks else None
 
     def decays(self) -> Tensor:
@@ -116,13 +119,13 @@ class Parameters:
         return self.flat(is_matrix, 0.0)
 
     def counts(self, method: Method) -> tuple[int, int]:
-        """Trained numbers of the method (those alive) and of the head."""
+        """Trained numbers of the method (those it counts) and of the head."""
         head = sum(t.numel() for k, t in self.trained.items() if k.startswith("head."))
-        alive = self.alive(method)
-        if alive is None:
+        counted = self._mask([method.counted(group.tensors) for group in self.groups])
+        if counted is None:
             return sum(t.numel() for t in self.trained.values()) - head, head
         everything = self.flat({k: torch.ones_like(t) for k, t in self.trained.items()}, 0.0) > 0
-        return int((alive & everything).sum()) - head, head
+        return int((counted & everything).sum()) - head, head
 
 
 def _new_head(site: Site, bias: bool, seed: int, std: float) -> dict[str, Tensor]:

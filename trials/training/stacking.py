@@ -6,7 +6,7 @@ ranks are padded with zeros to the largest, and a member that leaves a map alone
 Shapes: K members, S sites of equal shape, O outputs, I inputs, R rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +20,8 @@ _WIDTH = 16
 """Ranks are padded to a multiple of this, alone as in a pack: products then add up their terms in
 one order whatever the company, and matrix units ask for it."""
 
-Form = tuple[str, str | None]
-"""What an update reads (`input` or `output`), and the activation between its factors."""
+Form = tuple[str, str | None, str]
+"""What an update reads, the activation between its factors, and to what it is added."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Part:
     Attributes:
         reads: `input` or `output` of the map.
         activation: name of a function of `torch.nn.functional`; None for a linear update.
+        adds: to what it is added: `input` or `output` of the map.
         present: K booleans: which members have an update of this form here.
         left: (K, O, R).
         right: (K, R, I).
@@ -39,6 +40,7 @@ class Part:
 
     reads: str
     activation: str | None
+    adds: str
     present: tuple[bool, ...]
     left: Tensor
     right: Tensor
@@ -51,11 +53,11 @@ class SiteUpdate:
 
     Attributes:
         parts: one for each form.
-        bias: (K, 1, O), or None.
+        biases: `input` or `output` -> (K, 1, O) added there; empty where there is none.
     """
 
     parts: tuple[Part, ...]
-    bias: Tensor | None
+    biases: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Stacker:
         for k, member in enumerate(members):
             for group, update in zip(member.parameters.groups, member.updates(), strict=True):
                 site = group.sites[0]
-                form = (member.method.reads, update.activation)
+                form = (member.method.reads, update.activation, update.adds)
                 own = _Own(k, group.sites, update, form)
                 shapes.setdefault((site.outputs, site.inputs, site.slices), []).append(own)
         made: dict[str, SiteUpdate] = {}
@@ -96,24 +98,30 @@ class Stacker:
     def _of_shape(self, owns: list[_Own], size: int, dtype: torch.dtype) -> dict[str, SiteUpdate]:
         names = tuple(dict.fromkeys(site.name for own in owns for site in own.sites))
         parts: list[list[Part]] = [[] for _ in names]
-        for form in dict.fromkeys(own.form for own in owns):
-            of_form = [own for own in owns if own.form == form]
+        # Of rank 0 are those that only have a bias.
+        factored = [own for own in owns if own.update.left.shape[-1]]
+        for form in dict.fromkeys(own.form for own in factored):
+            of_form = [own for own in factored if own.form == form]
             made = self._of_form(of_form, names, size, dtype)
             for at_site, part in zip(parts, made, strict=True):
-                if part.left.shape[-1]:
+                if any(part.present):
                     at_site.append(part)
-        with_bias = {own.member: own for own in owns if own.update.bias is not None}
-        biases: Sequence[Tensor | None] = [None] * len(names)
-        if with_bias:
+        biases: list[dict[str, Tensor]] = [{} for _ in names]
+        for adds in ("input", "output"):
+            here = {site.name for own in owns if own.update.adds == adds for site in own.sites}
             placed = {
-                k: self._place(own, own.update.bias, names)
-                for k, own in with_bias.items()
-                if own.update.bias is not None
+                own.member: self._place(own, own.update.bias, names)
+                for own in owns
+                if own.update.bias is not None and own.update.adds == adds
             }
-            biases = _stack(placed, size).to(dtype)[:, :, None].unbind(1)
+            if placed:
+                stacked = _stack(placed, size).to(dtype)[:, :, None].unbind(1)
+                for name, at_site, bias in zip(names, biases, stacked, strict=True):
+                    if name in here:
+                        at_site[adds] = bias
         return {
-            name: SiteUpdate(tuple(at_site), bias)
-            for name, at_site, bias in zip(names, parts, biases, strict=True)
+            name: SiteUpdate(tuple(at_site), of_site)
+            for name, at_site, of_site in zip(names, parts, biases, strict=True)
         }
 
     def _of_form(
@@ -136,7 +144,7 @@ class Stacker:
         for own in owns:
             for site in own.sites:
                 of_site[site.name][own.member] = True
-        reads, activation = owns[0].form
+        reads, activation, adds = owns[0].form
         inner_of = _stack(inners, size).to(dtype)[:, :, None].unbind(1) if inners else None
         stacked = zip(
             names,
@@ -148,6 +156,7 @@ class Stacker:
             Part(
                 reads,
                 activation,
+                adds,
                 tuple(of_site[name]),
                 left,
                 right,

@@ -66,6 +66,8 @@ class Stepper:
         self._clip([members[k] for k in live], norms[live] if len(live) < len(members) else norms)
         self.is_moving = True
         with torch.no_grad():
+            for k in live:
+                members[k].prepare()
             update_all([members[k].optimiser for k in live])
             for k in live:
                 members[k].advance()
