@@ -68,7 +68,7 @@ class Forward:
             for k, member in reading:
                 member.note_dense(path, gradient_KNO[k].mT @ read[k].to(gradient_KNO.dtype))
 
-        made.register_hook(note)  # type: ignore[no-untyped-call]
+        made.register_hook(note)
 
     def by_member(self, x: Tensor) -> Tensor:
         """(K · B, [L,] F) as (K, B · [L ·] 1, F)."""

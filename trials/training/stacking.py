@@ -116,9 +116,9 @@ class Stacker:
             }
             if placed:
                 stacked = _stack(placed, size).to(dtype)[:, :, None].unbind(1)
-                for name, at_site, bias in zip(names, biases, stacked, strict=True):
+                for name, of_site, bias in zip(names, biases, stacked, strict=True):
                     if name in here:
-                        at_site[adds] = bias
+                        of_site[adds] = bias
         return {
             name: SiteUpdate(tuple(at_site), of_site)
             for name, at_site, of_site in zip(names, parts, biases, strict=True)
