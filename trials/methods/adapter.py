@@ -1,0 +1,91 @@
+"""Bottleneck adapters (Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al., arXiv:2005.00247).
+
+`h ← h + U f(D h + c) + b` behind a map: down to a bottleneck, bent, up again.
+
+Shapes: S sites, H hidden size, R bottleneck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trials.catalogue import hyper, register
+from trials.errors import UserError
+from trials.methods.base import Method, Site, Update
+from trials.methods.initialisers import kaiming_uniform, zeros
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from trials.methods.base import Parameters
+
+
+@register("adapter")
+@dataclass(frozen=True, kw_only=True)
+class Adapter(Method):
+    """One or two adapters in each layer; where they stand does not depend on the targets.
+
+    `houlsby`: behind the attention's output map and behind that of the feed-forward block, before
+    what they give is added to the residual stream. Dropout on hidden states comes after them; the
+    authors have it before.
+
+    `pfeiffer`: one, of the feed-forward block. It reads what the layer norm behind that block
+    makes, and its output goes into the same norm anew: `h = LN(y + x)`, then `LN(y + A(h) + x)`.
+
+    The layer norms themselves keep their weights.
+    """
+
+    source = "Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2021, arXiv:2005.00247"
+    reads: ClassVar[Literal["input", "output"]] = "output"
+    chooses_sites: ClassVar[bool] = True
+    merges: ClassVar[bool] = False
+    exports: ClassVar[bool] = False
+
+    variant: str = hyper("houlsby", choices=("houlsby", "pfeiffer"), help="where adapters stand")
+    bottleneck: int = hyper(16, low=1, help="width between the two maps")
+    activation: str = hyper("gelu", choices=("gelu", "relu", "silu"), help="what bends it")
+
+    def sites(self, targeted: Sequence[Site], body: Sequence[Site]) -> Sequence[Site]:
+        """The maps, or norms, behind which adapters stand."""
+        if self.variant == "houlsby":
+            return [site for site in body if site.target in ("attention_output", "output")]
+        blocks = {_parent(site) for site in body if site.target == "output"}
+        norms = [site for site in body if site.is_norm and _parent(site) in blocks]
+        if not norms:
+            raise UserError(
+                f"method '{self.name}': variant pfeiffer stands at the layer norm behind a "
+                "feed-forward block, and this backbone has none there; variant houlsby needs none"
+            )
+        return norms
+
+    def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
+        """D is Kaiming-uniform; U and the biases are zero, so that step 0 is the backbone."""
+        return {
+            "down": kaiming_uniform(self.bottleneck, site.outputs, generator=generator),
+            "up": zeros(site.outputs, self.bottleneck),
+            "inner": zeros(self.bottleneck),
+            "bias": zeros(site.outputs),
+        }
+
+    def update(self, p: Parameters) -> Update:
+        """Left U (S, H, R), right D (S, R, H), c and b, bent in between."""
+        return Update(
+            left=p["up"],
+            core=None,
+            right=p["down"],
+            scale=1.0,
+            inner=p["inner"],
+            activation=self.activation,
+            bias=p["bias"],
+            adds="output" if self.variant == "houlsby" else "input",
+        )
+
+    def num_parameters(self, site: Site) -> int:
+        """2 r h + r + h."""
+        return (2 * site.outputs + 1) * self.bottleneck + site.outputs
+
+
+def _parent(site: Site) -> str:
+    return site.name.rpartition(".")[0]
