@@ -139,6 +139,8 @@ ONE_MISTAKE = [
      "9: arms[2].learning_rate: must be above 0, but got 0"),
     ("method: lora_mini, rank: 8", "method: lora_mini, targets: [vlaue]",
      "9: arms[2].targets[0]: no target called 'vlaue'; did you mean 'value'?"),
+    ("method: lora_mini, rank: 8", "method: bitfit, targets: [value]",
+     "9: arms[2].targets: method 'bitfit' chooses itself what it adapts: leave targets out"),
     ("method: lora_mini, rank: 8", "method: lora_mini, label: 3",
      "9: arms[2].label: must be text, but got 3"),
     ("method: lora_mini, rank: 8", "method: lora, rank: 8",
