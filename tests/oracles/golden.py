@@ -16,7 +16,10 @@ sys.path.insert(0, str(FOLDER))
 
 from cases import golden  # noqa: E402
 
-METHODS = ("lora", "mtlora", "tlora", "lora_mini", "triadaptlora")
+METHODS = (
+    "lora", "mtlora", "tlora", "lora_mini", "triadaptlora",
+    "adalora", "increlora", "adapter", "bitfit",
+)  # fmt: skip
 
 if __name__ == "__main__":
     made = {method: [round(x, 12) for x in golden(method)] for method in METHODS}

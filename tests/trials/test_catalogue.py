@@ -39,7 +39,9 @@ def test_the_folder_is_the_list() -> None:
     own = {m for m in modules if m.startswith("trials.methods.")}
     for name in own:
         assert (folder / f"{name.rpartition('.')[2]}.py").is_file()
-    assert {"lora", "mtlora", "tlora", "lora_mini", "triadaptlora"} <= set(catalogue.methods())
+    papers = {"lora", "mtlora", "tlora", "lora_mini", "triadaptlora"}
+    baselines = {"adalora", "increlora", "adapter", "bitfit"}
+    assert papers | baselines <= set(catalogue.methods())
 
 
 def test_methods_are_listed_without_torch() -> None:

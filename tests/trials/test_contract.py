@@ -40,6 +40,25 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ctcm-deberta": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "deberta-v2"}),
     "tlora-deberta": ("tlora", {"rank": 6, "family": "deberta-v2"}),
     "linear-deberta": ("triadaptlora", {"rank": 4, "family": "deberta-v2"}),
+    "adalora": ("adalora", {"rank": 4, "interval": 2}),
+    "adalora-roberta": ("adalora", {"rank": 4, "interval": 1, "family": "roberta"}),
+    "adalora-llama": ("adalora", {"rank": 4, "orthogonality": 0.0, "family": "llama"}),
+    "adalora-deberta": ("adalora", {"rank": 4, "interval": 1, "family": "deberta-v2"}),
+    "incre": ("increlora", {"rank": 4, "interval": 2}),
+    "incre-plain": ("increlora", {"rank": 4, "interval": 1, "top_k": 1, "advance": False}),
+    "incre-roberta": ("increlora", {"rank": 4, "interval": 2, "family": "roberta"}),
+    "incre-llama": ("increlora", {"rank": 4, "interval": 1, "family": "llama"}),
+    "incre-deberta": ("increlora", {"rank": 4, "interval": 2, "family": "deberta-v2"}),
+    "houlsby": ("adapter", {"bottleneck": 4}),
+    "houlsby-llama": ("adapter", {"activation": "silu", "family": "llama"}),
+    "houlsby-deberta": ("adapter", {"activation": "relu", "family": "deberta-v2"}),
+    "pfeiffer": ("adapter", {"variant": "pfeiffer", "activation": "relu"}),
+    "pfeiffer-roberta": ("adapter", {"variant": "pfeiffer", "family": "roberta"}),
+    "pfeiffer-deberta": ("adapter", {"variant": "pfeiffer", "family": "deberta-v2"}),
+    "bitfit": ("bitfit", {}),
+    "bitfit-some": ("bitfit", {"biases": "query_and_intermediate"}),
+    "bitfit-roberta": ("bitfit", {"family": "roberta"}),
+    "bitfit-deberta": ("bitfit", {"family": "deberta-v2"}),
 }
 
 
@@ -92,6 +111,17 @@ class Elsewhere(LoRA):
 @dataclass(frozen=True, kw_only=True)
 class SaysElsewhere(LoRA):
     starts_at_backbone = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaysItCannot(LoRA):
+    """Declares that it does not merge, and merges."""
+
+    @property
+    def merges(self) -> bool:  # type: ignore[override]
+        asked = self.__dict__.get("asked", 0)
+        object.__setattr__(self, "asked", asked + 1)
+        return asked > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +181,7 @@ BROKEN = [
     (StateOnTheObject, "resume", "parameters differ"),
     (StateOnTheObject, "saving", "outputs after loading differ"),
     (SharedByAllTrials, "packing", "from those of the trial alone"),
+    (SaysItCannot, "merging", "is declared impossible, but works"),
 ]
 
 

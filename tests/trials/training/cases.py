@@ -104,14 +104,23 @@ def assignment_of(folder: Path, root: Path, **more: Any) -> Assignment:
     )
 
 
+_GOLDEN: dict[str, dict[str, Any]] = {
+    "lora_mini": {},
+    "adalora": {"rank": 4, "interval": 2},
+    "increlora": {"rank": 4, "interval": 2},
+    "adapter": {"bottleneck": 4},
+    "bitfit": {},
+}
+"""Hyperparameters of those that are not trained at rank 4 and else by default."""
+
+
 def golden(method: str) -> list[float]:
     """Last loss, norm and first numbers after ten steps in float64 on the embedded backbone."""
     rows = [[2, *range(10 + i, 16 + 2 * i), 3] for i in range(12)]
     data = Encoded(rows, None, [i % 2 for i in range(12)], [str(i) for i in range(12)], 0)
     backbone = tiny_backbone()
-    given = {} if method == "lora_mini" else {"rank": 4}
     more = {
-        "given": given,
+        "given": _GOLDEN.get(method, {"rank": 4}),
         "dropout": Dropout(backbone=0.1, adapter=0.1),
         "schedule": Schedule(warmup=0.2),
         "steps": 10,
