@@ -1,5 +1,6 @@
 """Scores and masks against peft's own rank allocator, and against the paper's formulas in numpy."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from trials.contract import contract
 from trials.methods.adalora import AdaLoRA
 from trials.methods.base import Site
+from trials.spec import Schedule
 from trials.training.pack import Pack
 
 SIX = tuple(Site(f"layer.{i}.key", "key", 5, 4) for i in range(6))
@@ -165,7 +167,8 @@ def test_scores_see_the_weights_before_the_step() -> None:
     """λ starts at 0, so its first importance is 0 however far the step has moved it."""
     case = contract("adalora", rank=4, beta1=0.0)
     backbone = case.backbone()
-    member = case.member(backbone)
+    recipe = dataclasses.replace(case.spec.recipe, schedule=Schedule(name="constant"))
+    member = case.member(backbone, recipe=recipe)
     with Pack(backbone) as pack:
         pack.step([member])
     for group in member.parameters.groups:

@@ -54,3 +54,8 @@ def test_everything_else_has_a_default() -> None:
     assert method.invalid({}) is None
     assert method.starts_at_backbone
     method.after_step([], 1, 2)
+    method.before_step([], [], 1, 2)
+    assert method.counted({}) is None
+    assert method.sites([site], []) == [site]
+    assert method.merges
+    assert method.exports

@@ -67,12 +67,9 @@ def test_growth_worked_out_by_hand() -> None:
         30: [7, 1, 7, 1],
     }
     for step, ranks in expected.items():
-        assert (p["reserve"] == 2).all()
         step_of(method, p, [0.4, 0.1, 0.3, 0.2], step)
         assert p["ranks"].tolist() == ranks, step
-        if step >= 25:
-            assert not p["reserve"].any()
-            p["reserve"].fill_(2.0)
+        assert (p["reserve"] == (2 if step < 25 else 0)).all()
     assert method.curves([p]) == {"total_rank": 16.0}
 
 
@@ -141,7 +138,7 @@ def test_the_dense_gradient_is_the_one_that_torch_takes_of_the_merged_weight(
             expected = adapted[site.name].grad
             assert expected is not None
             torch.testing.assert_close(made, expected, rtol=1e-9, atol=1e-13)
-            assert float(made.abs().max()) > 1e-6
+            assert float(made.abs().max()) > 1e-7
     assert not member.dense
 
 
