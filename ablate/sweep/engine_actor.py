@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -35,10 +36,17 @@ class EngineActor:
         self._loop = asyncio.get_running_loop()
         given = on_given_device(Assignment.from_json(json.loads(assignment)))
         self._messages[given.spec.id] = asyncio.Queue()
+        # It may be here already, for a job that died; what that one did not hear comes again.
+        self._order(lambda: self._engine.leave(given.spec.id, "joined again"))
         self._order(lambda: self._engine.join(given, alone=alone))
 
-    async def next(self, trial: str) -> Message:
-        """Wait for a trial's next report or its end."""
+    async def next(self, trial: str) -> Message | None:
+        """Wait for a trial's next report or its end; None when it is not here.
+
+        A process that was started again knows nothing of those that had joined before.
+        """
+        if trial not in self._messages:
+            return None
         told = await self._messages[trial].get()
         if told["progress"] is None:
             self._messages.pop(trial, None)
@@ -71,6 +79,7 @@ class EngineActor:
                     self._tell(event.trial, message(event))
         except BaseException:  # noqa: BLE001 - whatever it was
             # Not of any trial's making: a new process takes over from the checkpoints.
+            traceback.print_exc()
             os._exit(1)
 
     def _tell(self, trial: str, told: Message) -> None:

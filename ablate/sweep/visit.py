@@ -14,6 +14,8 @@ DEATHS = 3
 """A trial whose engine dies this often under it is recorded as crashed."""
 RETURN_SECONDS = 600.0
 """How long a job waits for its engine to be started again, on another node if need be."""
+PAUSE_SECONDS = 1.0
+"""How long it waits before it asks again."""
 
 Message = dict[str, Any]
 """`progress` (a report as JSON types, or None at the end) and `result`, as events have them."""
@@ -46,27 +48,37 @@ class SharedStay:
 
     def next(self) -> Message:
         """Wait for the engine, through its deaths."""
-        deadline = time.monotonic() + RETURN_SECONDS
+        gone: float | None = None
         while True:
             try:
-                engine = ray.get_actor(self._name)
-                if not self._has_joined:
-                    ray.get(engine.join.remote(self._assignment, self._deaths >= DEATHS - 1))
-                    self._has_joined = True
-                told: Message = ray.get(engine.next.remote(self._trial))
-                return told
+                told = self._hear()
+                if told is not None:
+                    return told
+                why = "it was started again"
             except (RayActorError, ValueError) as error:
                 # A name that is not known belongs to an engine that is being started again.
-                if self._has_joined:
-                    self._deaths += 1
-                    self._has_joined = False
-                if self._deaths >= DEATHS:
-                    reason = f"its engine's process died {DEATHS} times: {_first_line(error)}"
-                    result = TrialResult(status="crashed", reason=reason)
-                    return {"progress": None, "result": result.to_json()}
-                if time.monotonic() > deadline:
+                if gone is None or self._has_joined:
+                    gone = time.monotonic()
+                if time.monotonic() - gone > RETURN_SECONDS:
                     raise
-                time.sleep(1.0)
+                why = _first_line(error)
+            if self._has_joined:
+                self._deaths += 1
+                self._has_joined = False
+            if self._deaths >= DEATHS:
+                reason = f"its engine's process died {DEATHS} times: {why}"
+                result = TrialResult(status="crashed", reason=reason)
+                return {"progress": None, "result": result.to_json()}
+            time.sleep(PAUSE_SECONDS)
+
+    def _hear(self) -> Message | None:
+        """The next message; None from an engine that does not know the trial any more."""
+        engine = ray.get_actor(self._name)
+        if not self._has_joined:
+            ray.get(engine.join.remote(self._assignment, self._deaths >= DEATHS - 1))
+            self._has_joined = True
+        told: Message | None = ray.get(engine.next.remote(self._trial))
+        return told
 
     def leave(self) -> None:
         """Free the place."""
