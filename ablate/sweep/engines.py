@@ -19,6 +19,8 @@ from trials.places import Assignment
 FIRST_PLACES = 4
 """Trials given to an engine that does not know yet how many its memory holds."""
 IDLE_SECONDS = 10.0
+ROOM_FOR_JOBS = 0.1
+"""Of an engine's CPUs, what is left to the light jobs: those of a hundred trials."""
 _ASK_SECONDS = 2.0
 
 
@@ -43,6 +45,9 @@ class Engines(Protocol):
     def num_places(self) -> int:
         """How many trials may be out at once."""
 
+    def look(self) -> None:
+        """See how things are; called now and then, whether there are trials to place or not."""
+
     def place(self, assignment: Assignment) -> Engagement | None:
         """Find a trial its place; None while there is none."""
 
@@ -65,12 +70,15 @@ class OwnEngines:
 
     @property
     def num_places(self) -> int:
-        """As many as the cluster holds, and one more.
+        """As many as the cluster holds, and one more where more may be used.
 
         That one waits with its resource demand, which is what an autoscaler hears, and lets Tune
         keep a warm process for it.
         """
-        return self._slots.count() + 1
+        return self._slots.count() + (0 if self._slots.is_limited else 1)
+
+    def look(self) -> None:
+        """There is nothing to see."""
 
     def place(self, assignment: Assignment) -> Engagement:
         """Wherever Tune finds room for the job."""
@@ -156,7 +164,6 @@ class SharedEngines:
 
     def place(self, assignment: Assignment) -> Engagement | None:
         """Send a trial to the engine with fewest that has a compatible place free."""
-        self.look()
         kind = sharing(assignment)
         free = [e for e in self._all if len(e.trials) < e.capacity]
         open_to = [e for e in free if e.kind == kind or not e.trials]
@@ -223,7 +230,7 @@ class SharedEngines:
         name = f"engine-{uuid.uuid4().hex[:12]}"
         sizes = dict(self._resources)
         options = {
-            "num_cpus": sizes.pop("CPU", 0),
+            "num_cpus": max(0.0, sizes.pop("CPU", 0.0) - ROOM_FOR_JOBS),
             "num_gpus": sizes.pop("GPU", 0),
             "resources": sizes,
             "name": name,

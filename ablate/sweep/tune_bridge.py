@@ -42,6 +42,7 @@ class Desk(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next assignment, None while there is none, or the end."""
+        self.engines.look()
         if self.stopping or self.conductor.done:
             return None if self.conductor.running and not self.stopping else Searcher.FINISHED
         if self._held is None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -9,6 +10,12 @@ import pytest
 
 from ablate.profile import Profile
 from ablate.sweep import cluster
+
+with warnings.catch_warnings():
+    # Ray's own, at its import.
+    warnings.simplefilter("ignore")
+    from ablate.sweep import engines
+
 from trials.errors import UserError
 
 
@@ -98,3 +105,33 @@ def test_a_trial_larger_than_the_machine_would_wait_for_ever(
     found(monkeypatch, {"CPU": 2.0, "GPU": 1.0})
     with pytest.raises(UserError, match="takes 2 GPUs"):
         cluster.resources(Profile(gpus_per_trial=2.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "made", "places"),
+    [
+        # On a CPU each job trains its own trial, and one more waits.
+        ({}, {"CPU": 2.0}, "OwnEngines", 3),
+        ({"pack": "1"}, {"CPU": 2.0, "GPU": 2.0}, "OwnEngines", 3),
+        ({"pack": "1", "max_gpus": 1}, {"CPU": 8.0, "GPU": 2.0}, "OwnEngines", 1),
+        ({"pack": "4"}, {"CPU": 2.0}, "SharedEngines", 8),
+        ({"max_gpus": 1, "pack": "4"}, {"CPU": 3.0}, "SharedEngines", 12),
+        ({"pack": "4"}, {"CPU": 8.0, "GPU": 2.0}, "SharedEngines", 8),
+        ({}, {"CPU": 8.0, "GPU": 2.0}, "SharedEngines", 2 * 4),
+        ({"max_gpus": 3}, {"CPU": 8.0, "GPU": 8.0}, "SharedEngines", 3 * 4),
+        ({"max_gpus": 3, "gpus_per_trial": 0.5}, {"CPU": 8.0, "GPU": 8.0}, "SharedEngines", 6 * 4),
+        ({"max_gpus": 0.5}, {"CPU": 8.0, "GPU": 8.0}, "SharedEngines", 4),
+    ],
+)
+def test_who_trains(
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, object],
+    there: dict[str, float],
+    made: str,
+    places: int,
+) -> None:
+    found(monkeypatch, there)
+    monkeypatch.setattr(engines, "ray", sys.modules["ray"])
+    trainers = cluster.engines(Profile(**given))  # type: ignore[arg-type]
+    assert type(trainers).__name__ == made
+    assert trainers.num_places == places

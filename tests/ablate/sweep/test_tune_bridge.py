@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import warnings
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,32 +17,14 @@ with warnings.catch_warnings():
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search import Searcher
 
-    from ablate.sweep import tune_bridge
+    from ablate.sweep import engines
     from ablate.sweep.conductor import Conductor
+    from ablate.sweep.engines import Engagement, OwnEngines
     from ablate.sweep.job import PROGRESS, RESULT
-    from ablate.sweep.tune_bridge import Desk, Steward, count_places, read_progress, trial_error
+    from ablate.sweep.tune_bridge import Desk, Steward, read_progress, trial_error
 
 from trials.places import Assignment
 from trials.spec import Progress, TrialResult, TrialSpec
-
-
-@pytest.mark.parametrize(
-    ("available", "each", "places"),
-    [
-        ({"CPU": 4.0}, {"CPU": 1.0}, 4),
-        ({"CPU": 4.0}, {"CPU": 3.0}, 1),
-        ({"CPU": 16.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}, 2),
-        ({"CPU": 16.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 0.5}, 4),
-        ({"CPU": 1.0, "GPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}, 1),
-        ({}, {"CPU": 1.0, "GPU": 1.0}, 1),
-        ({"CPU": 4.0}, {"CPU": 1.0, "GPU": 0.0}, 4),
-        ({"CPU": 4.0}, {}, 1),
-    ],
-)
-def test_places_are_what_the_scarcest_resource_holds(
-    available: dict[str, float], each: dict[str, float], places: int
-) -> None:
-    assert count_places(available, each) == places
 
 
 def spec() -> TrialSpec:
@@ -108,12 +91,12 @@ class Stub:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     held = {"CPU": 2.0}
-    monkeypatch.setattr(tune_bridge.ray, "cluster_resources", lambda: dict(held))
+    monkeypatch.setattr(engines.ray, "cluster_resources", lambda: dict(held))
     return held
 
 
-def desk(stub: Stub) -> Desk:
-    return Desk(cast("Conductor", stub), {"CPU": 1.0})
+def desk(stub: Stub, at_most: int | None = None) -> Desk:
+    return Desk(cast("Conductor", stub), OwnEngines({"CPU": 1.0}, at_most))
 
 
 def test_one_more_is_given_than_there_are_places(cluster: dict[str, float]) -> None:
@@ -124,6 +107,7 @@ def test_one_more_is_given_than_there_are_places(cluster: dict[str, float]) -> N
     told = given[0]["assignment"]
     assert isinstance(told, str), "Tune takes apart and copies what is nested"
     assert json.loads(json.dumps(Assignment.from_json(told).to_json())) == json.loads(told)
+    assert given[0]["engine"] is None
     assert list(at.trial_of) == ["t0", "t1", "t2"]
     assert set(at.trial_of.values()) == stub.running
     stub.finish(at.trial_of["t1"], TrialResult(status="finished"))
@@ -131,15 +115,74 @@ def test_one_more_is_given_than_there_are_places(cluster: dict[str, float]) -> N
     assert at.suggest("t6") is None
 
 
-def test_a_node_that_joins_makes_places(
-    cluster: dict[str, float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at = desk(Stub(9))
-    assert at.num_places() == 2
-    cluster["CPU"] = 5.0
-    clock = tune_bridge.time.monotonic() + 60
-    monkeypatch.setattr(tune_bridge.time, "monotonic", lambda: clock)
-    assert at.num_places() == 5
+def test_none_waits_where_no_more_may_be_used(cluster: dict[str, float]) -> None:
+    at = desk(Stub(6), at_most=1)
+    assert [at.suggest(f"t{n}") is None for n in range(3)] == [False, True, True]
+
+
+class Places:
+    """Engines that have room when they are told so."""
+
+    job_resources: Mapping[str, float] = {"CPU": 0.5}
+    num_places = 4
+
+    def __init__(self) -> None:
+        self.has_room = True
+        self.calls: list[str] = []
+
+    def look(self) -> None:
+        self.calls.append("look")
+
+    def place(self, assignment: Assignment) -> Engagement | None:
+        return Engagement("engine-1") if self.has_room else None
+
+    def stop(self, trial: str) -> None:
+        self.calls.append(f"stop {trial}")
+
+    def ended(self, trial: str) -> None:
+        self.calls.append(f"ended {trial}")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_a_trial_waits_for_a_place_and_is_not_forgotten() -> None:
+    stub, places = Stub(2), Places()
+    at = Desk(cast("Conductor", stub), places)
+    places.has_room = False
+    assert at.suggest("t0") is None
+    assert at.suggest("t1") is None
+    assert len(stub.running) == 1, "one is held, and no other is taken meanwhile"
+    assert places.calls == ["look", "look"]
+    places.has_room = True
+    given = at.suggest("t2")
+    assert given["engine"] == "engine-1"
+    told = Assignment.from_json(given["assignment"])
+    assert {told.spec.id} == stub.running == set(at.trial_of.values())
+
+
+def test_engines_hear_of_every_end() -> None:
+    stub, places = Stub(3), Places()
+    at = Desk(cast("Conductor", stub), places)
+    steward = Steward(at)
+    for n in range(3):
+        at.suggest(f"t{n}")
+    places.calls.clear()
+    pruned, whole, dead = (at.trial_of[f"t{n}"] for n in range(3))
+    report = json.dumps(Training(spec(), nobody_crashes).progress(4).to_json())
+    told = {PROGRESS: report, RESULT: json.dumps(TrialResult(status="pruned").to_json())}
+    trials = [SimpleNamespace(trial_id=f"t{n}", get_error=lambda: "Died") for n in range(3)]
+    steward.on_trial_result(None, trials[0], told)
+    assert places.calls == [], "it goes on"
+    stub.goes_on = False
+    steward.on_trial_result(None, trials[0], told)
+    assert places.calls == [f"stop {pruned}", f"ended {pruned}"]
+    steward.on_trial_complete(None, trials[1], told)
+    assert places.calls[2:] == [f"ended {whole}"]
+    steward.on_trial_error(None, trials[2])
+    assert len(places.calls) == 3, "Tune may start it again"
+    at.on_trial_complete("t2", error=True)
+    assert places.calls[3:] == [f"stop {dead}"]
 
 
 def test_it_is_finished_when_the_study_is(cluster: dict[str, float]) -> None:
