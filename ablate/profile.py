@@ -101,7 +101,7 @@ class Profile:
         if profile.device not in ("auto", "cpu", "cuda"):
             expected = nearest(profile.device, ("auto", "cpu", "cuda"))
             raise UserError(f"device '{profile.device}' is not known{expected}")
-        if profile.pack != "auto" and not (profile.pack.isdigit() and int(profile.pack) > 0):
+        if profile.pack != "auto" and not (profile.pack.isdecimal() and int(profile.pack) > 0):
             raise UserError(f"pack must be auto or a number from 1, but got '{profile.pack}'")
         missing = [root for key in sorted(LISTS) for root in getattr(profile, key)
                    if not Path(root).is_dir()]  # fmt: skip

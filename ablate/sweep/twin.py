@@ -18,7 +18,8 @@ def run(conductor: Conductor, *, limit: int | None = None, pack: int = 1) -> int
     ended = 0
     with Engine(pack) as engine:
         while limit is None or ended < limit:
-            while engine.size < pack and (assignment := conductor.next()) is not None:
+            places = pack if limit is None else min(pack, limit - ended)
+            while engine.size < places and (assignment := conductor.next()) is not None:
                 engine.join(assignment)
             if not engine.size:
                 break

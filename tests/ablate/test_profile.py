@@ -81,6 +81,10 @@ def test_threads_are_whole(tmp_path: Path) -> None:
         ("[default]\nstore = 5\n", "store"),
         ("[default]\ncpus_per_trial = true\n", "cpus_per_trial"),
         ("[default]\ndata = '/a/folder'\n", "data"),
+        ("[default]\npack = true\n", "pack"),
+        ("[default]\npack = 0\n", "pack"),
+        ("[default]\npack = 1.5\n", "pack"),
+        ("[default]\nmax_gpus = 'two'\n", "max_gpus"),
         ("default = 5\n", "default"),
     ],
 )
@@ -112,6 +116,26 @@ def test_numbers_of_the_environment(tmp_path: Path) -> None:
         read(tmp_path / "none.toml", ABLATE_CPUS="two")
     with pytest.raises(UserError, match="ABLATE_CPUS"):
         read(tmp_path / "none.toml", ABLATE_CPUS="nan")
+
+
+def test_how_many_train_together(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.toml"
+    assert read(nowhere).places is None
+    assert read(nowhere, ABLATE_PACK="auto").places is None
+    assert read(nowhere, ABLATE_PACK="4").places == 4
+    assert read(nowhere, {"pack": "8"}, ABLATE_PACK="4").places == 8
+    file = tmp_path / "profiles.toml"
+    file.write_text("[default]\npack = 16\nmax_gpus = 2\n[big]\npack = 'auto'\n")
+    assert read(file).places == 16
+    assert read(file).max_gpus == 2
+    assert read(file, name="big").places is None
+    assert read(file, name="big").max_gpus is None
+
+
+@pytest.mark.parametrize("pack", ["0", "-1", "1.5", "many", "²"])
+def test_a_pack_is_auto_or_a_number_from_one(tmp_path: Path, pack: str) -> None:
+    with pytest.raises(UserError, match="pack must be auto or a number from 1"):
+        read(tmp_path / "none.toml", {"pack": pack})
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:0", ""])

@@ -8,17 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_training import Training, nobody_crashes, planned
+from fake_engine import FakeEngine
+from fake_training import planned
 
 with warnings.catch_warnings():
     # Ray's own, at its import.
     warnings.simplefilter("ignore")
-    from ablate.sweep import job
+    from ablate.sweep import stay, visit
     from ablate.sweep.job import PROGRESS, RESULT, Job
 
 from trials.places import Assignment, Places
 from trials.spec import TrialResult
-from trials.training import run as training_run
+from trials.training.engine import Event
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     context = SimpleNamespace(
         get_accelerator_ids=lambda: {"GPU": list(found)}, get_node_id=lambda: "0123456789abcdef"
     )
-    monkeypatch.setattr(job.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(stay.ray, "get_runtime_context", lambda: context)
     return found
 
 
@@ -42,12 +43,13 @@ def assignment(folder: Path, number: int = 0, **changes: Any) -> Assignment:
 
 
 def test_where_a_trial_ran_is_recorded(gpus: list[str]) -> None:
-    result = {"environment": {"torch": "2"}, "status": "finished"}
-    assert job._placed(result)["environment"] == {"torch": "2", "node": "0123456789ab"}
+    made = Event("t", None, TrialResult(status="finished", environment={"torch": "2"}))
+    told = stay.message(made)
+    assert told["progress"] is None
+    assert told["result"]["environment"] == {"torch": "2", "node": "0123456789ab"}
     gpus += ["1", "3"]
-    placed = job._placed(result)
-    assert placed["environment"]["gpu"] == "1,3"
-    assert result["environment"] == {"torch": "2"}
+    assert stay.message(made)["result"]["environment"]["gpu"] == "1,3"
+    assert made.result.environment == {"torch": "2"}
 
 
 @pytest.mark.parametrize(
@@ -73,28 +75,7 @@ def test_the_device_is_what_ray_gave(
 
     gpus += given
     monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_has)
-    assert job._on_device(assignment(tmp_path, device=wanted)).device == device
-
-
-class FakeRun:
-    """`trials.training.run.Run`, in no time."""
-
-    opened: list[str] = []
-    closed: list[str] = []
-
-    def __init__(self, given: Assignment) -> None:
-        self.assignment = given
-        self.training = Training(given.spec, nobody_crashes)
-        self.opened.append(given.spec.id)
-
-    def advance(self) -> Any:
-        return self.training.advance()
-
-    def result(self, status: Any, reason: str) -> TrialResult:
-        return TrialResult(status=status, reason=reason)
-
-    def close(self) -> None:
-        self.closed.append(self.assignment.spec.id)
+    assert stay.on_given_device(assignment(tmp_path, device=wanted)).device == device
 
 
 def told(job: Job, given: Assignment) -> None:
@@ -104,13 +85,14 @@ def told(job: Job, given: Assignment) -> None:
 def test_a_job_trains_one_trial_and_takes_another(
     gpus: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(training_run, "Run", FakeRun)
-    monkeypatch.setattr(FakeRun, "opened", [])
-    monkeypatch.setattr(FakeRun, "closed", [])
+    monkeypatch.setattr(stay, "Engine", FakeEngine)
+    monkeypatch.setattr(FakeEngine, "joined", [])
+    monkeypatch.setattr(FakeEngine, "left", [])
+    monkeypatch.setattr(FakeEngine, "open", 0)
     first, second = assignment(tmp_path / "1", 1), assignment(tmp_path / "2", 2)
     process: Job = object.__new__(Job)
     told(process, first)
-    assert not FakeRun.opened, "loading is left to the first step, where a failure is a result"
+    assert not FakeEngine.joined, "loading is left to the first step, where a failure is a result"
     steps = [process.step() for _ in range(5)]
     assert [s["done"] for s in steps] == [False] * 4 + [True]
     assert [json.loads(s[PROGRESS])["step"] for s in steps[:4]] == [2, 4, 6, 8]
@@ -119,12 +101,41 @@ def test_a_job_trains_one_trial_and_takes_another(
     whole = TrialResult.from_json(json.loads(steps[4][RESULT]))
     assert whole.status == "finished"
     assert whole.environment["node"] == "0123456789ab"
-    assert FakeRun.closed == [first.spec.id]
+    assert FakeEngine.open == 0
 
     assert process.reset_config({"assignment": second.to_json()})
     process.step()
+    assert FakeEngine.open == 1
     process.cleanup()
-    assert FakeRun.opened == FakeRun.closed == [first.spec.id, second.spec.id]
+    assert FakeEngine.open == 0
+    assert FakeEngine.joined == [first.spec.id, second.spec.id]
+    assert FakeEngine.left == [second.spec.id]
+
+
+def test_a_trial_with_an_engine_goes_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And the job trains nothing itself."""
+    made: list[tuple[str, str]] = []
+    heard = [{"progress": {"step": 2}, "result": {"status": "pruned"}},
+             {"progress": None, "result": {"status": "finished"}}]  # fmt: skip
+
+    class Visit:
+        def __init__(self, given: Assignment, engine: str) -> None:
+            made.append((given.spec.id, engine))
+
+        def next(self) -> Any:
+            return heard.pop(0)
+
+    monkeypatch.setattr(visit, "SharedStay", Visit)
+    given = assignment(tmp_path)
+    process: Job = object.__new__(Job)
+    process.setup({"assignment": given.to_json(), "engine": "engine-7"})
+    first, last = process.step(), process.step()
+    assert made == [(given.spec.id, "engine-7")]
+    assert not first["done"]
+    assert json.loads(first[PROGRESS]) == {"step": 2}
+    assert last["done"]
+    assert PROGRESS not in last
+    assert json.loads(last[RESULT]) == {"status": "finished"}
 
 
 def test_what_cannot_start_is_a_result(gpus: list[str], tmp_path: Path) -> None:

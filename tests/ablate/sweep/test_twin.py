@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_engine import FakeEngine
 from fake_training import (
-    Training,
     conductor,
     count,
     ends,
@@ -17,59 +17,38 @@ from fake_training import (
 
 from ablate.journal import Journal
 from ablate.sweep import twin
-from trials.places import Assignment
-from trials.spec import TrialResult
-
-
-class FakeRun:
-    """`trials.training.run.Run`, in no time."""
-
-    open = 0
-
-    def __init__(self, given: Assignment) -> None:
-        self.assignment = given
-        self.training = Training(given.spec, some_crash)
-        if self.training.dies_after == 0:
-            raise RuntimeError("cannot start")
-        type(self).open += 1
-
-    def advance(self) -> Any:
-        made = self.training.advance()
-        if isinstance(made, TrialResult) and made.status == "crashed":
-            raise RuntimeError("bad luck")
-        return made
-
-    def result(self, status: Any, reason: str | None = None, **more: Any) -> TrialResult:
-        return TrialResult(status=status, reason=reason, **more)
-
-    def close(self) -> None:
-        type(self).open -= 1
 
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(twin, "Run", FakeRun)
-    monkeypatch.setattr(FakeRun, "open", 0)
+    monkeypatch.setattr(twin, "Engine", FakeEngine)
+    monkeypatch.setattr(FakeEngine, "fate", staticmethod(some_crash))
+    for counter in ("open", "most"):
+        monkeypatch.setattr(FakeEngine, counter, 0)
+    for record in ("joined", "left"):
+        monkeypatch.setattr(FakeEngine, record, [])
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_comes_to_what_any_executor_comes_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [1, 3])
+def test_it_comes_to_what_any_executor_comes_to(tmp_path: Path, pack: int) -> None:
     plan = planned()
     quiet = undisturbed(plan, tmp_path / "quiet")
     with Journal.open(tmp_path / "journal") as record:
         course = conductor(plan, record)
-        ended = twin.run(course)
+        ended = twin.run(course, pack=pack)
         assert course.done
         assert ended == len(record.state.trials)
         assert search(record.state) == search(quiet)
         assert ends(record.state) == ends(quiet)
-        reasons = {t.result.reason for t in record.state.trials.values()
-                   if t.status == "crashed" and t.result}  # fmt: skip
-        assert reasons <= {"RuntimeError: bad luck", "RuntimeError: cannot start"}
-    assert FakeRun.open == 0
+        pruned = {t.id for t in record.state.trials.values() if t.status == "pruned"}
+    assert pruned >= set(FakeEngine.left) != set()
+    assert FakeEngine.most == pack
+    assert FakeEngine.open == 0
 
 
-def test_a_limit_stops_after_so_many_and_the_rest_follows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [1, 4])
+def test_a_limit_stops_after_so_many_and_the_rest_follows(tmp_path: Path, pack: int) -> None:
     plan = planned()
     quiet = undisturbed(plan, tmp_path / "quiet")
     ended = 0
@@ -78,7 +57,7 @@ def test_a_limit_stops_after_so_many_and_the_rest_follows(tmp_path: Path) -> Non
             course = conductor(plan, record)
             if course.done:
                 break
-            now = twin.run(course, limit=3)
+            now = twin.run(course, limit=3, pack=pack)
             assert now <= 3
             ended += now
     assert ended == len(quiet.trials)
@@ -98,18 +77,18 @@ def test_asks_that_repeat_values_do_not_end_the_run(tmp_path: Path) -> None:
         assert course.done
 
 
-def test_a_trial_whose_process_is_stopped_is_closed(
+def test_the_engine_of_a_process_that_is_stopped_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its hooks may not stay on the backbone that the next trial uses."""
 
-    def interrupt(self: FakeRun) -> Any:
+    def interrupt(self: FakeEngine) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FakeRun, "advance", interrupt)
+    monkeypatch.setattr(FakeEngine, "advance", interrupt)
     with Journal.open(tmp_path / "journal") as record:
         course = conductor(planned(), record)
         with pytest.raises(KeyboardInterrupt):
             twin.run(course)
         assert len(record.state.open_trials()) == 1
-    assert FakeRun.open == 0
+    assert FakeEngine.open == 0
