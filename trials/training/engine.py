@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,7 @@ from trials.tasks.base import Encoded
 from trials.training.memory import places
 from trials.training.pack import Pack
 from trials.training.run import Run, crashed, is_out_of_memory
+from trials.training.stepping import MembersFailed
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class Engine:
 
     Attributes:
         capacity: places in the pack, halved when the device's memory is exhausted; None until the
-            first trial shows how many the memory holds.
+            first trial over a backbone shows how many the memory holds.
     """
 
     def __init__(self, capacity: int | None = 1) -> None:
         self.capacity = capacity
+        self._given = self._whole = capacity
         self._alone: set[str] = set()
         self._waiting: deque[Assignment] = deque()
         self._active: list[Run] = []
@@ -131,16 +133,24 @@ class Engine:
                 torch.set_num_threads(assignment.threads)
                 run = Run(assignment)
             except Exception as error:  # noqa: BLE001 - a trial that cannot start is recorded
+                if self._active and is_out_of_memory(error):
+                    # What is there fits, and not one more.
+                    _forget(error)
+                    self.capacity = len(self._active)
+                    self._waiting.appendleft(assignment)
+                    return
                 yield Event(assignment.spec.id, None, crashed(error, assignment))
                 continue
             if self._pack is None or self._pack.backbone is not run.backbone:
                 self.close()
                 self._pack = Pack(run.backbone)
+                self.capacity = self._whole = self._given
             if not self._active and torch.device(assignment.device).type == "cuda":
                 torch.cuda.reset_peak_memory_stats(assignment.device)
             self._active.append(run)
             if self.capacity is None:
-                self.capacity = places(self._pack, run.member)
+                with suppress(Exception):  # A trial that cannot take a step fails at its first.
+                    self.capacity = self._whole = places(self._pack, run.member)
 
     def _next_waiting(self) -> Assignment | None:
         """Of those that can join: the first of a seed and task that train now, else the first."""
@@ -230,16 +240,30 @@ class Engine:
     def _recover(self, failure: Exception) -> list[Event]:
         """Go on after a step that failed: with fewer trials at a time, or without the culprit."""
         assert self._pack is not None
+        if isinstance(failure, MembersFailed):
+            failed = [(run, failure.errors.get(run.member)) for run in self._active]
+            return [self._crash(run, error) for run, error in failed if error is not None]
         if len(self._active) == 1:
+            if is_out_of_memory(failure):
+                # It needs more than there is; that says nothing of the others.
+                self.capacity = self._whole
             return [self._crash(self._active[0], failure)]
         _forget(failure)
+        is_too_large = is_out_of_memory(failure)
+        if is_too_large:
+            self.capacity = max(1, len(self._active) // 2)
         if self._pack.is_torn:
             # The step broke while it moved parameters: all go back to their checkpoints.
+            if not is_too_large:
+                # Whose fault it was shows when they train one by one.
+                self._alone |= {run.spec.id for run in self._active}
             self._requeue(self._active[:], saved=False)
             self._restart_pack()
-        if is_out_of_memory(failure):
-            self.capacity = max(1, len(self._active) // 2)
-            self._requeue(self._active[self.capacity :], saved=True)
+            return []
+        if is_too_large:
+            self._pack.settle()
+            live = [run for run in self._active if run.member.diverged is None]
+            self._requeue(live[self.capacity :], saved=True)
             return []
         events = []
         for run in self._active[:]:

@@ -52,7 +52,11 @@ class Pack:
 
         Members of one pack compute in one precision. What came of the step may lie on the device
         until `settle`.
+
+        Raises:
+            MembersFailed: methods of some of several raised after it; the others are whole.
         """
+        self._stepper.is_moving = False
         rows = [member.rows() for member in members]
         torch._foreach_zero_([member.parameters.gradient for member in members])
         losses: list[Tensor | float] = [0.0] * len(members)
@@ -70,7 +74,7 @@ class Pack:
 
     @property
     def is_torn(self) -> bool:
-        """Whether a step broke while it moved parameters, so that members are no longer whole."""
+        """Whether the last step broke while it moved parameters: members are no longer whole."""
         return self._stepper.is_moving
 
     def settle(self) -> None:

@@ -5,7 +5,7 @@ every `EVERY_ON_GPU` steps or when somebody asks. A member whose loss was not fi
 when that is read; until then its own numbers move on, which nobody will use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,19 @@ class _Unread:
     figures: Tensor
 
 
+class MembersFailed(Exception):
+    """Methods that raised after a step which all members have taken.
+
+    Attributes:
+        errors: of each member at fault.
+    """
+
+    def __init__(self, errors: Mapping[Member, Exception]) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(f"{type(first).__name__}: {first}")
+        self.errors = errors
+
+
 class Stepper:
     """Takes the optimiser steps of a pack.
 
@@ -51,27 +64,32 @@ class Stepper:
         Args:
             members: K members.
             losses: (K,) the losses of the step, detached.
+
+        Raises:
+            MembersFailed: methods of some of several raised; the others are whole.
         """
         for member in members:
             member.hide_unborn()
         gradients = [member.parameters.gradient for member in members]
         norms = torch.stack(torch._foreach_norm(gradients))
         figures = torch.stack((losses.to(norms), norms))
+        self._clip(members, norms)
+        # From here on the step counts: one that breaks before is taken again.
         self._unread.append(_Unread(members, [m.step for m in members], figures))
         if len(self._unread) >= self._every:
             self.settle()
-        live = [k for k, member in enumerate(members) if member.diverged is None]
-        if not live:
-            return
-        self._clip([members[k] for k in live], norms[live] if len(live) < len(members) else norms)
+        live = [member for member in members if member.diverged is None]
+        errors: dict[Member, Exception] = {}
         self.is_moving = True
         with torch.no_grad():
-            for k in live:
-                members[k].prepare()
-            update_all([members[k].optimiser for k in live])
-            for k in live:
-                members[k].advance()
+            live = _each(live, Member.prepare, errors)
+            update_all([member.optimiser for member in live])
+            _each(live, Member.advance, errors)
         self.is_moving = False
+        if errors and len(members) == 1:
+            raise errors[members[0]]
+        if errors:
+            raise MembersFailed(errors)
 
     @staticmethod
     def _clip(members: Sequence[Member], norms: Tensor) -> None:
@@ -98,3 +116,20 @@ class Stepper:
         steps = [number for step in unread for number in step.steps]
         for member, number, loss, norm in zip(members, steps, *figures, strict=True):
             member.note(number, loss, norm)
+
+
+def _each(
+    members: Sequence[Member], do: Callable[[Member], None], errors: dict[Member, Exception]
+) -> list[Member]:
+    """Those whose method got through; what the others raised goes into `errors`."""
+    through = []
+    for member in members:
+        try:
+            do(member)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is its own
+            errors[member] = error
+        else:
+            through.append(member)
+    return through
