@@ -318,8 +318,9 @@ class Engine:
         """Charge each trial its share of the time that something takes."""
         shared, start = list(runs), time.perf_counter()
         yield
+        share = (time.perf_counter() - start) / len(shared)
         for run in shared:
-            run.seconds += (time.perf_counter() - start) / len(shared)
+            run.seconds += share
 
 
 def _batches(assignment: Assignment) -> tuple[object, ...]:

@@ -1,0 +1,231 @@
+"""Packs on shared engines through Ray Tune: in peace, and with an engine killed in mid-pack."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ablate
+from ablate import api, journal
+from ablate.journal import State
+from ablate.runner import Options
+from trials.training import checkpoint, run
+
+ROOT = Path(ablate.__file__).parents[1]
+STEPS = 12
+
+MARKED = '''
+"""LoRA that writes down which process trains it, and kills that process when it is told to."""
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate import Method, Site, Update, hyper, kaiming_uniform, register, zeros
+
+PLACE = Path("{place}")
+
+
+@register("marked")
+@dataclass(frozen=True, kw_only=True)
+class Marked(Method):
+    rank: int = hyper(3, low=1, help="inner dimension")
+
+    def init(self, site: Site, generator):
+        return {{
+            "a": kaiming_uniform(self.rank, site.inputs, generator=generator),
+            "b": zeros(site.outputs, self.rank),
+        }}
+
+    def update(self, p):
+        return Update(left=p["b"], core=None, right=p["a"], scale=2.0)
+
+    def after_step(self, groups, step, num_steps):
+        (PLACE / str(os.getpid())).touch()
+        if step == 7:
+            with suppress(FileNotFoundError):
+                (PLACE / "kill").unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+DRIVER = """
+import json, sys, time, warnings
+from pathlib import Path
+
+warnings.simplefilter("ignore")
+import ray
+from ablate import api
+from ablate.runner import Options
+
+file, place, temporary = map(Path, sys.argv[1:])
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(temporary))
+whole = ray.cluster_resources()
+
+def until(so, seconds=60.0):
+    limit = time.monotonic() + seconds
+    while not so() and time.monotonic() < limit:
+        time.sleep(0.1)
+    return so()
+
+def is_free():
+    now = ray.available_resources()
+    return all(now.get(name, 0.0) == whole[name] for name in ("CPU", "memory"))
+
+def pids():
+    return {path.name for path in place.glob("[0-9]*")}
+
+told, before = {}, pids()
+for name in ("quiet", "killed"):
+    if name == "killed":
+        (place / "kill").touch()
+    study = api.load(file, store=str(place.parent / name), device="cpu", pack="4")
+    outcome = study.run(Options(tracking=False))
+    engines = pids() - before
+    before |= engines
+    told[name] = {
+        "outcome": outcome,
+        "engines": sorted(engines),
+        "gone": until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in engines)),
+        "free": until(is_free),
+    }
+ray.shutdown()
+(place / "told.json").write_text(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of one study, run three times.
+
+    Attributes:
+        place: its stores: `alone`, `quiet` and `killed`.
+        told: what the driver saw of each run on engines.
+    """
+
+    place: Path
+    told: dict[str, Any]
+
+    def state(self, name: str) -> State:
+        return journal.fold(journal.read(self.place / name / "packed" / "journal"))
+
+    def adapter(self, name: str, trial: str) -> dict[str, Any]:
+        folder = self.place / name / "packed" / "trials" / trial
+        found = checkpoint.read(folder / run.ADAPTER)
+        assert found is not None
+        return found[0]
+
+
+def end_all(place: Path) -> None:
+    """End, by id, every process that was started with this folder for its temporary files."""
+    name = f"TMPDIR={place}\0".encode()
+    for _ in range(3):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if name in (entry / "environ").read_bytes() + b"\0":
+                    os.kill(int(entry.name), signal.SIGKILL)
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def ran() -> Iterator[Ran]:
+    """The study alone in this process, and twice on the engines of one Ray."""
+    scratch = Path(tempfile.mkdtemp(prefix="e2e-"))
+    try:
+        yield run_all(scratch)
+    finally:
+        end_all(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def run_all(scratch: Path) -> Ran:
+    place = scratch / "pids"
+    place.mkdir()
+    (scratch / "marked.py").write_text(MARKED.format(place=place))
+    file = scratch / "packed.yaml"
+    keys = {
+        "study": "packed",
+        "use": ["marked.py"],
+        "tasks": ["tiny_acceptability"],
+        "backbones": ["tiny"],
+        "targets": ["query", "value"],
+        "arms": [{"method": "marked"}, {"method": "lora", "rank": 4}],
+        "baselines": [{"method": "lora"}],
+        "train": {
+            "steps": STEPS, "batch_size": 8, "max_length": 24, "learning_rate": 5e-3,
+            "evaluate": {"every": 4, "select": "last"},
+        },
+        "confirm": {"seeds": 3},
+        "keep": "all",
+    }  # fmt: skip
+    file.write_text(json.dumps(keys))
+    study = api.load(file, store=str(scratch / "alone"), device="cpu")
+    assert study.run(Options(in_process=True, tracking=False)) == "done"
+    (place / str(os.getpid())).unlink()
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "HOME": str(scratch),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }  # fmt: skip
+    line = [sys.executable, "-c", DRIVER, file, place, scratch / "ray"]
+    done = subprocess.run(
+        list(map(str, line)), env=environment, cwd=scratch, capture_output=True, text=True,
+        timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Ran(scratch, json.loads((place / "told.json").read_text()))
+
+
+def assert_as_alone(ran: Ran, name: str) -> None:
+    alone, packed = ran.state("alone"), ran.state(name)
+    assert set(alone.trials) == set(packed.trials)
+    assert len(alone.trials) == 6
+    for identity, trial in packed.trials.items():
+        before = alone.trials[identity]
+        assert trial.status == before.status == "finished"
+        assert trial.result is not None
+        assert before.result is not None
+        assert set(trial.reports) == set(before.reports) == {4, 8, 12}
+        assert trial.result.selected_step == STEPS
+        for split, scores in before.result.scores.items():
+            found = trial.result.scores[split]["accuracy"]
+            step = 1 / before.result.num_examples[split]
+            assert found == pytest.approx(scores["accuracy"], abs=1.01 * step)
+        one, other = ran.adapter("alone", identity), ran.adapter(name, identity)
+        assert set(one) == set(other)
+        assert max(float((one[k] - other[k]).abs().max()) for k in one) < 5e-5
+
+
+def test_a_study_in_packs_is_the_study_of_single_trials(ran: Ran) -> None:
+    assert ran.told["quiet"]["outcome"] == "done"
+    assert_as_alone(ran, "quiet")
+    results = [trial.result for trial in ran.state("quiet").trials.values()]
+    assert {r.environment["pack"] for r in results if r is not None} == {"4"}
+    assert all("node" in r.environment for r in results if r is not None)
+
+
+def test_trials_spread_over_the_engines(ran: Ran) -> None:
+    assert len(ran.told["quiet"]["engines"]) == 2
+
+
+def test_trials_of_a_killed_engine_end_as_if_nothing_had_happened(ran: Ran) -> None:
+    assert not (ran.place / "pids" / "kill").exists(), "nobody was killed: this proves nothing"
+    assert ran.told["killed"]["outcome"] == "done"
+    assert len(ran.told["killed"]["engines"]) == 3, "two, and one in place of the killed one"
+    assert_as_alone(ran, "killed")
+
+
+@pytest.mark.parametrize("name", ["quiet", "killed"])
+def test_every_device_is_given_back(ran: Ran, name: str) -> None:
+    assert ran.told[name]["gone"], "an engine's process outlived the run"
+    assert ran.told[name]["free"]
