@@ -5,10 +5,10 @@
     python benchmarks/packs.py --device cuda --precision bf16 --shape llama-1b --batch 4
 
 On a GPU give `--length 128` (512 for the last). Backbones have random weights of the named
-shape, so nothing is downloaded. Each pack is timed over the same steps in turn with a plain loop over a model of the `peft` library (side `peft`); a
-row has the median of `--repeats`. Memory is the allocator's peak on a GPU, beside what
-`trials.training.memory` predicts from the configuration; on a CPU there is the prediction alone.
-Neither Ray nor data nor MLflow takes part.
+shape, so nothing is downloaded. Each pack is timed over the same steps, in turn with a plain loop
+over a model of the `peft` library (side `peft`); a row has the median of `--repeats`. Memory is the
+allocator's peak on a GPU, beside what `trials.training.memory` predicts from the configuration; on
+a CPU there is the prediction alone. Neither Ray nor data nor MLflow takes part.
 """
 
 import argparse
