@@ -63,6 +63,7 @@ class Conductor:
             for place, cell in enumerate(plan.cells)
         }
         self._queue = Queue(tuple(self.cells.values()))
+        self._turns = {seed: turn for turn, seed in enumerate(plan.confirm_seeds)}
         self._measures: dict[str, list[tuple[CellRun, int]]] = defaultdict(list)
         self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
         for run in self.cells.values():
@@ -71,8 +72,8 @@ class Conductor:
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give.
 
-        What waits comes first, in the order of cells; then a new ask, of the cell that has had
-        the fewest.
+        What waits comes first: trials that search, then those that confirm, seed by seed. Then
+        comes a new ask, of the cell that has had the fewest.
         """
         while True:
             # An ask that has nothing to train (its values are known, or break a constraint) may
@@ -171,7 +172,9 @@ class Conductor:
     def _wait(self, run: CellRun, identity: str) -> None:
         """Queue a trial, unless it has ended, runs or waits already."""
         if not self.state.trials[identity].final and identity not in self.running:
-            self._queue.add(run, identity)
+            spec = self.state.trials[identity].spec
+            turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
+            self._queue.add(run, identity, turn)
 
     def _current(self, run: CellRun) -> frozenset[str]:
         """Ids of the trials that the plan asks of a cell, as far as they are known."""

@@ -1,7 +1,6 @@
 """What may run next: trials that wait, and cells whose search may ask. No scan of either."""
 
 import heapq
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +16,6 @@ class CellRun:
         place: its place in the plan.
         cell: the cell.
         tuner: its search; None when nothing is tuned.
-        waiting: ids of planned trials that nobody trains yet; `Queue` keeps them.
         pruned: numbers of asks that the pruner has stopped.
         confirming: whether the confirmation has been planned.
     """
@@ -25,22 +23,23 @@ class CellRun:
     place: int
     cell: Cell
     tuner: Tuner | None
-    waiting: deque[str] = field(default_factory=deque)
     pruned: set[int] = field(default_factory=set)
     confirming: bool = False
 
 
 class Queue:
-    """The cells of a study by what they have to give.
+    """The trials of a study that wait, and the cells that may ask for more.
 
-    Two heaps of places in the plan: cells with waiting trials, and cells that may ask, those with
-    the fewest asks first. A cell that has nothing to give any more is dropped when it comes up.
+    Trials that search come first, then those that confirm, seed by seed: trials of one seed see
+    the same batches, so that an engine that trains them together wastes nothing on padding, and
+    cells can be compared early. Of the cells that may ask, those with the fewest asks come first.
     """
 
     def __init__(self, cells: Sequence[CellRun]) -> None:
         self._cells = cells
         self._ids: set[str] = set()
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, int, int, str]] = []
+        self._added = 0
         self._asking: list[tuple[int, int]] = []
         self._may_ask: set[int] = set()
 
@@ -48,25 +47,26 @@ class Queue:
         """Whether there is anything to give."""
         return bool(self._ids) or self.ready() is not None
 
-    def add(self, run: CellRun, identity: str) -> None:
-        """Let a trial wait; one that waits already stays where it is."""
-        if identity in self._ids:
-            return
-        if not run.waiting:
-            heapq.heappush(self._waiting, run.place)
-        self._ids.add(identity)
-        run.waiting.append(identity)
+    def add(self, run: CellRun, identity: str, turn: int) -> None:
+        """Let a trial wait; one that waits already stays where it is.
+
+        Args:
+            run: its cell.
+            identity: its id.
+            turn: lower ones come first, then those of cells that the plan names first.
+        """
+        if identity not in self._ids:
+            self._ids.add(identity)
+            self._added += 1
+            heapq.heappush(self._waiting, (turn, run.place, self._added, identity))
 
     def pop(self) -> tuple[CellRun, str] | None:
-        """The trial that has waited longest in the first cell that has one."""
+        """The trial whose turn it is."""
         if not self._waiting:
             return None
-        run = self._cells[self._waiting[0]]
-        identity = run.waiting.popleft()
+        _, place, _, identity = heapq.heappop(self._waiting)
         self._ids.remove(identity)
-        if not run.waiting:
-            heapq.heappop(self._waiting)
-        return run, identity
+        return self._cells[place], identity
 
     def look_at(self, run: CellRun) -> None:
         """To be called when a cell's search may have become ready to ask."""

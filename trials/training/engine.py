@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 
@@ -153,11 +154,14 @@ class Engine:
                     self.capacity = self._whole = places(self._pack, run.member)
 
     def _next_waiting(self) -> Assignment | None:
-        """Of those that can join: the first of a seed and task that train now, else the first."""
+        """Of those that can join: the first of a seed and task that train now, else the first.
+
+        One that cannot share keeps those behind it from joining, or it might wait for ever.
+        """
         if not self._active:
             return self._waiting[0]
-        shared = self._active[0].assignment
-        fitting = [a for a in self._waiting if self._shares(a) == self._shares(shared)]
+        shared = self._shares(self._active[0].assignment)
+        fitting = list(takewhile(lambda a: self._shares(a) == shared, self._waiting))
         batches = {_batches(run.assignment) for run in self._active}
         return next((a for a in fitting if _batches(a) in batches), next(iter(fitting), None))
 

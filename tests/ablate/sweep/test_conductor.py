@@ -476,8 +476,18 @@ def test_queued_twice_is_queued_once() -> None:
     queue = Queue((run,))
     assert not queue
     for identity in ("a", "b", "a"):
-        queue.add(run, identity)
+        queue.add(run, identity, 0)
     assert queue
     assert [queue.pop(), queue.pop(), queue.pop()] == [(run, "a"), (run, "b"), None]
-    queue.add(run, "a")
+    queue.add(run, "a", 0)
     assert queue.pop() == (run, "a")
+
+
+def test_trials_come_seed_by_seed_over_the_cells(tmp_path: Path) -> None:
+    """Those of one seed see the same batches, and train best together."""
+    plan = planned(arms=THREE_ARMS, tune=None, confirm={"seeds": [7, 3]})
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record)
+        given = [course.next() for _ in range(6)]
+    assert [a.spec.seed for a in given if a is not None] == [7, 7, 7, 3, 3, 3]
+    assert len({a.spec.method for a in given[:3] if a is not None}) >= 2
