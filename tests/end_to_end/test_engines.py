@@ -65,42 +65,40 @@ import json, sys, time, warnings
 from pathlib import Path
 
 warnings.simplefilter("ignore")
-import ray
 from ablate import api
+from ablate.profile import Profile
 from ablate.runner import Options
+from ablate.sweep import cluster
 
-file, place, temporary = map(Path, sys.argv[1:])
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(temporary))
-whole = ray.cluster_resources()
+file, place = map(Path, sys.argv[1:])
 
-def until(so, seconds=60.0):
-    limit = time.monotonic() + seconds
+def until(so):
+    limit = time.monotonic() + 60
     while not so() and time.monotonic() < limit:
         time.sleep(0.1)
     return so()
 
-def is_free():
-    now = ray.available_resources()
-    return all(now.get(name, 0.0) == whole[name] for name in ("CPU", "memory"))
-
 def pids():
     return {path.name for path in place.glob("[0-9]*")}
 
-told, before = {}, pids()
-for name in ("quiet", "killed"):
-    if name == "killed":
-        (place / "kill").touch()
+def train(name):
+    import ray
+
+    whole, before = ray.cluster_resources(), pids()
     study = api.load(file, store=str(place.parent / name), device="cpu", pack="4")
     outcome = study.run(Options(tracking=False))
     engines = pids() - before
-    before |= engines
-    told[name] = {
+    return {
         "outcome": outcome,
         "engines": sorted(engines),
         "gone": until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in engines)),
-        "free": until(is_free),
+        "free": until(lambda: ray.available_resources().get("CPU") == whole["CPU"]),
     }
-ray.shutdown()
+
+with cluster.connected(Profile(cpus=2)):
+    told = {"quiet": train("quiet")}
+    (place / "kill").touch()
+    told["killed"] = train("killed")
 (place / "told.json").write_text(json.dumps(told))
 """
 
@@ -173,14 +171,14 @@ def run_all(scratch: Path) -> Ran:
     study = api.load(file, store=str(scratch / "alone"), device="cpu")
     assert study.run(Options(in_process=True, tracking=False)) == "done"
     (place / str(os.getpid())).unlink()
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "HOME": str(scratch),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }  # fmt: skip
-    line = [sys.executable, "-c", DRIVER, file, place, scratch / "ray"]
+    places = {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "HOME": str(scratch)}
+    environment = {**os.environ, **places}
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        environment.pop(name, None)
+    line = [sys.executable, "-c", DRIVER, file, place]
     done = subprocess.run(
         list(map(str, line)), env=environment, cwd=scratch, capture_output=True, text=True,
-        timeout=900, check=False,
+        timeout=1800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return Ran(scratch, json.loads((place / "told.json").read_text()))
