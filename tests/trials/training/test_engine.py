@@ -73,12 +73,22 @@ def test_incompatible_trials_wait_until_there_is_nobody_else(visits: Visits) -> 
     plain = [visits.trial(seed, backbone="single", **short) for seed in (1, 2)]
     rough = visits.trial(1, backbone="single", precision="bf16", **short)
     other = visits.trial(1, backbone="other", **short)
-    visits.join(plain[0], rough, other, plain[1])
+    visits.join(*plain, rough, other)
     visits.go()
     assert visits.packs == [{t.spec.id for t in plain}, {rough.spec.id}, {other.spec.id}]
     assert {r.status for r in visits.results.values()} == {"finished"}
     visits.assert_undisturbed(other)
     visits.assert_undisturbed(*plain, close=5e-5)
+
+
+def test_who_cannot_share_keeps_those_behind_from_joining(visits: Visits) -> None:
+    """Else it might wait for as long as others come."""
+    visits.engine = Engine(3)
+    first, behind = (visits.trial(seed, steps=4, dropout=Dropout()) for seed in (1, 2))
+    rough = visits.trial(1, steps=4, precision="bf16", dropout=Dropout())
+    visits.join(first, rough, behind)
+    visits.go()
+    assert visits.packs == [{t.spec.id} for t in (first, rough, behind)]
 
 
 def test_who_trains_alone_has_no_company(visits: Visits) -> None:
@@ -89,9 +99,7 @@ def test_who_trains_alone_has_no_company(visits: Visits) -> None:
     visits.engine.join(alone, alone=True)
     visits.join(after)
     visits.go()
-    assert {alone.spec.id} in visits.packs
-    assert all(len(pack) == 1 for pack in visits.packs if alone.spec.id in pack)
-    assert {before.spec.id, after.spec.id} in visits.packs
+    assert visits.packs == [{t.spec.id} for t in (before, alone, after)]
     visits.assert_undisturbed(before, alone, after)
 
 
