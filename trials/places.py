@@ -63,6 +63,17 @@ class Assignment:
     device: str = "cpu"
     threads: int = 1
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What trials that can train in one pass have in common."""
+        return (self.backbone, self.spec.backbone_digest, self.spec.recipe.precision)
+
+    @property
+    def batches(self) -> tuple[object, ...]:
+        """What trials that see the same batches have in common."""
+        recipe = self.spec.recipe
+        return (self.spec.task, self.spec.seed, recipe.batch_size, recipe.accumulate)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -126,7 +126,7 @@ class _Engine:
         actor: its handle.
         capacity: trials that it trains together; a guess until it answers.
         kind: what its trials have in common.
-        trials: ids of those that were sent there.
+        trials: id of each trial that was sent there -> what those that see its batches share.
         answer: the pending answer about its capacity.
         is_ready: whether it has ever answered.
         idle_since: when its last trial ended.
@@ -136,7 +136,7 @@ class _Engine:
     actor: Any
     capacity: int
     kind: tuple[object, ...] | None = None
-    trials: set[str] = field(default_factory=set)
+    trials: dict[str, tuple[object, ...]] = field(default_factory=dict)
     answer: Any = None
     is_ready: bool = False
     asked: float = 0.0
@@ -163,17 +163,25 @@ class SharedEngines:
         self._slots = Slots(resources, at_most)
 
     def place(self, assignment: Assignment) -> Engagement | None:
-        """Send a trial to the engine with fewest that has a compatible place free."""
-        kind = sharing(assignment)
+        """Send a trial to an engine that has a compatible place free: the one with fewest.
+
+        One that trains the same batches already may have one more: together they waste less.
+        """
+        kind, seen = assignment.kind, assignment.batches
         free = [e for e in self._all if len(e.trials) < e.capacity]
         open_to = [e for e in free if e.kind == kind or not e.trials]
-        chosen = min(open_to, key=lambda e: (len(e.trials), not e.is_ready), default=None)
+
+        def load(engine: _Engine) -> tuple[int, bool]:
+            sees = seen in engine.trials.values()
+            return 2 * (len(engine.trials) - sees) - sees, not engine.is_ready
+
+        chosen = min(open_to, key=load, default=None)
         if (chosen is None or chosen.trials) and len(self._all) < self._slots.count():
             chosen = self._start()
         if chosen is None:
             return None
         chosen.kind = kind
-        chosen.trials.add(assignment.spec.id)
+        chosen.trials[assignment.spec.id] = seen
         self._of_trial[assignment.spec.id] = chosen
         return Engagement(chosen.name)
 
@@ -187,7 +195,7 @@ class SharedEngines:
         """A trial has ended; its place is free."""
         engine = self._of_trial.pop(trial, None)
         if engine is not None:
-            engine.trials.discard(trial)
+            engine.trials.pop(trial, None)
             engine.idle_since = time.monotonic()
 
     def stop(self, trial: str) -> None:
@@ -247,9 +255,3 @@ def count_places(available: Mapping[str, float], each: Mapping[str, float]) -> i
     """How often a size fits the cluster; at least 1, so that one waits for a node."""
     counts = [int(available.get(name, 0.0) / size) for name, size in each.items() if size]
     return max(1, min(counts, default=1))
-
-
-def sharing(assignment: Assignment) -> tuple[object, ...]:
-    """What trials that one engine trains together have in common."""
-    spec = assignment.spec
-    return (assignment.backbone, spec.backbone_digest, spec.recipe.precision)

@@ -155,7 +155,7 @@ def killed_in_mid_run(scratch: Path, record: Path, lines: int, *arguments: objec
             line, stdout=log, stderr=log, start_new_session=True, **options
         )  # fmt: skip
         try:
-            limit = time.monotonic() + 100
+            limit = time.monotonic() + 300
             while num_lines(record) < lines:
                 assert driver.poll() is None, (scratch / "first.txt").read_text()
                 assert time.monotonic() < limit, (scratch / "first.txt").read_text()

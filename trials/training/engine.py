@@ -162,8 +162,8 @@ class Engine:
             return self._waiting[0]
         shared = self._shares(self._active[0].assignment)
         fitting = list(takewhile(lambda a: self._shares(a) == shared, self._waiting))
-        batches = {_batches(run.assignment) for run in self._active}
-        return next((a for a in fitting if _batches(a) in batches), next(iter(fitting), None))
+        batches = {run.assignment.batches for run in self._active}
+        return next((a for a in fitting if a.batches in batches), next(iter(fitting), None))
 
     def _end(self) -> list[Event]:
         """Results of the trials that need nothing any more."""
@@ -312,10 +312,9 @@ class Engine:
         return replace(result, environment=where)
 
     def _shares(self, assignment: Assignment) -> tuple[object, ...]:
-        """What trials that train in one pass have in common."""
-        spec = assignment.spec
-        alone = spec.id if spec.id in self._alone else None
-        return (assignment.backbone, spec.backbone_digest, spec.recipe.precision, alone)
+        """What trials that train in one pass here have in common."""
+        trial = assignment.spec.id
+        return (*assignment.kind, trial if trial in self._alone else None)
 
     @contextmanager
     def _timed(self, runs: Sequence[Run]) -> Iterator[None]:
@@ -325,12 +324,6 @@ class Engine:
         share = (time.perf_counter() - start) / len(shared)
         for run in shared:
             run.seconds += share
-
-
-def _batches(assignment: Assignment) -> tuple[object, ...]:
-    """What trials that see the same batches have in common."""
-    spec = assignment.spec
-    return (spec.task, spec.seed, spec.recipe.batch_size, spec.recipe.accumulate)
 
 
 def _forget(error: Exception) -> None:
