@@ -146,6 +146,20 @@ def test_trials_spread_over_the_devices_and_then_fill_them(ray: FakeRay) -> None
     assert go(trainers, trial(4), trial(5)) == [second, None]
 
 
+def test_trials_of_one_seed_meet_where_no_engine_is_much_emptier(ray: FakeRay) -> None:
+    """They see the same batches; but no device idles for that."""
+    trainers = shared(pack=3)
+    other = dataclasses.replace
+    pairs = [
+        other(a, spec=other(a.spec, hyperparameters={**a.spec.hyperparameters, "rank": rank}))
+        for a in (trial(0), trial(1), trial(2))
+        for rank in (4, 8)
+    ]
+    went = go(trainers, *pairs)
+    first, second = (actor.options["name"] for actor in ray.actors)
+    assert went == [first, second, first, first, second, second]
+
+
 def test_an_engine_takes_its_devices_and_leaves_room_for_the_light_jobs(ray: FakeRay) -> None:
     """Engines that took every CPU would wait for ever for the trials that no job can bring."""
     trainers = shared(CPU=4.0, GPU=1.0, fast=1.0)
