@@ -12,6 +12,7 @@ from torch import Tensor
 from trials.catalogue import lookup
 from trials.training.member import Member
 from trials.training.optimiser import FlatAdamW
+from trials.training.pack import Pack
 from trials.training.stepping import EVERY_ON_GPU, MembersFailed, Stepper
 
 BACKBONE = small_backbone()
@@ -211,3 +212,19 @@ def test_a_step_that_breaks_in_the_optimiser_is_known_as_torn(
         with pytest.raises(RuntimeError, match="in the middle"):
             step(stepper, members, [1.0, 1.0])
     assert stepper.is_moving
+
+
+def test_a_later_fault_is_not_taken_for_a_torn_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs to go back to a checkpoint for that one."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("in the middle")
+
+    with Pack(BACKBONE) as pack:
+        for owner, name, is_torn in ((FlatAdamW, "_coefficients", True),
+                                     (Pack, "_accumulate", False)):  # fmt: skip
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, broken)
+                with pytest.raises(RuntimeError, match="in the middle"):
+                    pack.step(two())
+            assert pack.is_torn is is_torn
