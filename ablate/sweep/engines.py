@@ -1,8 +1,8 @@
 """The engines of a run: each job its own, or shared ones that are started, filled and given back.
 
 The driver starts one engine for each device that it may use, as trials come, spreads trials over
-them, and lets an engine go that has had nothing to train for a while. An engine that Ray cannot
-place yet is a resource demand, which is what an autoscaler hears.
+them, and lets an engine go that has had nothing to train for a while. Where the cluster holds no
+device yet, one engine waits for it with its resource demand, which is what an autoscaler hears.
 """
 
 import math

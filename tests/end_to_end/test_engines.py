@@ -3,18 +3,16 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import end_all
 
 import ablate
 from ablate import api, journal
@@ -123,17 +121,6 @@ class Ran:
         found = checkpoint.read(folder / run.ADAPTER)
         assert found is not None
         return found[0]
-
-
-def end_all(place: Path) -> None:
-    """End, by id, every process that was started with this folder for its temporary files."""
-    name = f"TMPDIR={place}\0".encode()
-    for _ in range(3):
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if name in (entry / "environ").read_bytes() + b"\0":
-                    os.kill(int(entry.name), signal.SIGKILL)
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import end_all
 
 import ablate
 from ablate import api, journal
@@ -114,17 +115,6 @@ def scratch() -> Iterator[Path]:
     yield place
     end_all(place)
     shutil.rmtree(place, ignore_errors=True)
-
-
-def end_all(place: Path) -> None:
-    """End, by id, every process that was started with this folder for its temporary files."""
-    name = f"TMPDIR={place}\0".encode()
-    for _ in range(3):
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if name in (entry / "environ").read_bytes() + b"\0":
-                    os.kill(int(entry.name), signal.SIGKILL)
-        time.sleep(0.2)
 
 
 def command(scratch: Path, *arguments: object) -> tuple[list[str], dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
 from trials.methods.base import Method, Site, Update
+from trials.methods.budget import deviation
 from trials.methods.initialisers import normal, ones, zeros
 
 if TYPE_CHECKING:
@@ -107,14 +108,7 @@ class AdaLoRA(Method):
         """`orthogonality` times the mean of both deviations from orthogonal factors, (S,)."""
         if self.orthogonality == 0:
             return None
-        import torch
-
-        identity = torch.eye(self.start, device=p["q"].device, dtype=p["q"].dtype)
-        norms: list[Tensor] = [
-            torch.linalg.matrix_norm(product - identity)
-            for product in (p["q"] @ p["q"].mT, p["p"].mT @ p["p"])
-        ]
-        return self.orthogonality * (norms[0] + norms[1]) / 2
+        return self.orthogonality * deviation(p["p"], p["q"])
 
     def budget(self, step: int, num_steps: int, num_sites: int) -> tuple[int, bool]:
         """Triplets that may stay after a step, and whether those that may not are masked then.

@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trials.catalogue import hyper, register
-from trials.methods.base import Method, Site, Update
+from trials.methods.base import Site, Update
+from trials.methods.budget import Growing, deviation, grow
 from trials.methods.initialisers import normal, zeros
-from trials.methods.triadaptlora import grow
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -36,7 +36,7 @@ _RESERVED = 1e-5
 
 @register("increlora")
 @dataclass(frozen=True, kw_only=True)
-class IncreLoRA(Method):
+class IncreLoRA(Growing):
     """Grow the `top_k` sites of the best scores at every `interval` steps after `warmup`.
 
     The importance of a site at a step is Σ |ΔW ∘ ∂L/∂ΔW| / √(its elements), ΔW with its reserve.
@@ -65,31 +65,10 @@ class IncreLoRA(Method):
     beta2: float = hyper(0.85, low=0.0, high=0.9999, help="memory of the importance's spread")
     orthogonality: float = hyper(0.1, low=0.0, help="weight of ‖AAᵀ-I‖ + ‖BᵀB-I‖")
 
-    @classmethod
-    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
-        """The start must lie within the budget, the budget within the cap."""
-        rank, start = hyperparameters["rank"], hyperparameters["initial_rank"]
-        cap = hyperparameters["max_rank"]
-        if start > rank:
-            return f"initial_rank {start} must be at most rank {rank}, the budget of a site"
-        if cap is not None and cap < rank:
-            return f"max_rank {cap} must be at least rank {rank}, the budget of a site"
-        return None
-
     @property
     def starts_at_backbone(self) -> bool:  # type: ignore[override]
         """A reserve that learns in advance moves the network by 1e-5 of an update."""
         return not self.advance
-
-    @property
-    def cap(self) -> int:
-        """The largest rank of one site."""
-        return self.max_rank if self.max_rank is not None else 4 * self.rank
-
-    @property
-    def growth(self) -> int:
-        """Ranks that a site gains at once; half the budget, as in the authors' table."""
-        return self.add_rank or max(1, self.rank // 2)
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
         """A and B from N(0, 0.02²); e at zero, in advance learning at 1e-5 beyond the start."""
@@ -140,15 +119,8 @@ class IncreLoRA(Method):
         """`orthogonality` times the mean of both deviations, reserves included, (S,)."""
         if self.orthogonality == 0:
             return None
-        import torch
-
         within = self._below(p["ranks"] + p["reserve"])
-        right = p["a"] * within[:, :, None]
-        left = p["b"] * within[:, None, :]
-        identity = torch.diag_embed(within.to(right.dtype))
-        deviations = (right @ right.mT - identity, left.mT @ left - identity)
-        norms: list[Tensor] = [torch.linalg.matrix_norm(d) for d in deviations]
-        return self.orthogonality * (norms[0] + norms[1]) / 2
+        return self.orthogonality * deviation(p["b"], p["a"], within)
 
     def before_step(
         self,

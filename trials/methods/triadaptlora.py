@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trials.catalogue import hyper, register
-from trials.methods.base import Method, Site, Update
+from trials.methods.base import Site, Update
+from trials.methods.budget import Growing, deviation, grow
 from trials.methods.initialisers import normal
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _EPS = 1e-5
 
 @register("triadaptlora")
 @dataclass(frozen=True, kw_only=True)
-class TriAdaptLoRA(Method):
+class TriAdaptLoRA(Growing):
     """Grow the sites whose normalised Frobenius norm of L + U rose most.
 
     At every `interval` steps after `warmup`, with m the share of training done since then and G
@@ -57,27 +58,6 @@ class TriAdaptLoRA(Method):
         "normalised", choices=("normalised", "squared"), help="change of ‖L+U‖/r, or of ‖L+U‖²"
     )
     orthogonality: float = hyper(0.0, low=0.0, help="weight of ‖AAᵀ-I‖ + ‖BᵀB-I‖")
-
-    @classmethod
-    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
-        """The start must lie within the budget, the budget within the cap."""
-        rank, start = hyperparameters["rank"], hyperparameters["initial_rank"]
-        cap = hyperparameters["max_rank"]
-        if start > rank:
-            return f"initial_rank {start} must be at most rank {rank}, the budget of a site"
-        if cap is not None and cap < rank:
-            return f"max_rank {cap} must be at least rank {rank}, the budget of a site"
-        return None
-
-    @property
-    def cap(self) -> int:
-        """The largest rank of one site."""
-        return self.max_rank if self.max_rank is not None else 4 * self.rank
-
-    @property
-    def growth(self) -> int:
-        """Ranks that a site gains at once; half the budget, as in the authors' table."""
-        return self.add_rank or max(1, self.rank // 2)
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
         """N(0, 0.02²), but B at zero in the first block, so that step 0 is the backbone."""
@@ -131,15 +111,7 @@ class TriAdaptLoRA(Method):
         """`orthogonality` times the mean of both deviations from orthogonal factors, (S,)."""
         if self.orthogonality == 0:
             return None
-        import torch
-
-        within = self._within(p)
-        right = p["a"] * within[:, :, None]
-        left = p["b"] * within[:, None, :]
-        identity = torch.diag_embed(within.to(right.dtype))
-        deviations = (right @ right.mT - identity, left.mT @ left - identity)
-        norms: list[Tensor] = [torch.linalg.matrix_norm(d) for d in deviations]
-        return self.orthogonality * (norms[0] + norms[1]) / 2
+        return self.orthogonality * deviation(p["b"], p["a"], self._within(p))
 
     def _norm(self, core: Tensor, ranks: Tensor) -> Tensor:
         norm = core.square().sum((-2, -1))
@@ -190,25 +162,3 @@ class TriAdaptLoRA(Method):
     def num_parameters(self, site: Site) -> int:
         """r (in + out) + r (r + 1), at an even growth to the budget."""
         return self.rank * (site.inputs + site.outputs) + self.rank * (self.rank + 1)
-
-
-def grow(
-    ranks: Sequence[int], scores: Sequence[float], k: int, *, add: int, budget: int, cap: int
-) -> list[int]:
-    """New ranks after one round: every site that scores at least the k-th best grows.
-
-    Args:
-        ranks, scores: (sites,) current ranks, and how much each site has moved.
-        k: number of sites that set the threshold.
-        add: ranks that a site gains.
-        budget: ranks that may be given in all; the best scores are served first.
-        cap: largest rank of a site.
-    """
-    threshold = sorted(scores, reverse=True)[k - 1]
-    grown = list(ranks)
-    for site in sorted(range(len(ranks)), key=lambda s: (-scores[s], s)):
-        if scores[site] >= threshold:
-            gain = max(0, min(add, budget, cap - grown[site]))
-            grown[site] += gain
-            budget -= gain
-    return grown

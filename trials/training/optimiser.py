@@ -50,10 +50,6 @@ class FlatAdamW:
         self.mean = torch.zeros_like(self.values)
         self.square = torch.zeros_like(self.values)
 
-    def update(self) -> None:
-        """One step; the gradient is read and left as it is."""
-        update_all([self])
-
     def _coefficients(self, cohort: int) -> tuple[float, float, float]:
         """Learning rate and both bias corrections of a cohort."""
         if cohort == 0:

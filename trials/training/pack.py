@@ -92,8 +92,12 @@ class Pack:
         batches = [collate(m.train, r, self.pad_id) for m, r in zip(members, rows, strict=True)]
         forward = self._prepare(members, microbatch, training=True)
         depth = min(self._prefix.depth(m, m.train, training=True) for m in members)
-        known = [self._prefix.states(m.train, depth) for m in members] if depth else []
-        outputs = self._forward(forward, batches, depth, list(zip(known, rows, strict=False)))
+        known = (
+            [(self._prefix.states(m.train, depth), r) for m, r in zip(members, rows, strict=True)]
+            if depth
+            else []
+        )
+        outputs = self._forward(forward, batches, depth, known)
         shares = []
         for member, output, batch, total in zip(members, outputs, batches, totals, strict=True):
             share = member.losses(output, placed(batch.labels, self.device)).sum() / total

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from trials.contract import Contract, contract
 from trials.methods.base import Site
-from trials.methods.triadaptlora import TriAdaptLoRA, grow
+from trials.methods.budget import grow
+from trials.methods.triadaptlora import TriAdaptLoRA
 from trials.training.pack import Pack
 
 SIX = tuple(Site(f"layer.{i}.key", "key", 5, 4) for i in range(6))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from trials.spec import Optimizer, Schedule
-from trials.training.optimiser import FlatAdamW
+from trials.training.optimiser import FlatAdamW, update_all
 from trials.training.schedule import multiplier
 
 STEPS = 50
@@ -70,7 +70,7 @@ def test_it_is_adamw(settings: Optimizer) -> None:
     before = values.clone()
     for g in grads:
         gradient.copy_(g)
-        ours.update()
+        update_all([ours])
         assert torch.equal(gradient, g), "the gradient is left as it is"
     assert_equal(values, expected)
     assert (values - before).abs().max() > 0.1
@@ -91,7 +91,7 @@ def test_each_birth_is_an_adamw_of_its_own(settings: Optimizer) -> None:
             alive[births[done]] = True
             ours.set_alive(alive.clone())
         gradient.copy_(g * alive)
-        ours.update()
+        update_all([ours])
         assert torch.equal(values[~alive], before[~alive])
     for birth, part in births.items():
         expected = torchs(before[part], [g[part] for g in grads], settings, True, birth)
@@ -108,7 +108,7 @@ def test_cohorts_without_growth_change_no_number() -> None:
             ours.set_alive(torch.ones(8, dtype=torch.bool))
         for g in gradients(8):
             gradient.copy_(g)
-            ours.update()
+            update_all([ours])
         made.append(values)
     assert_equal(made[0], made[1])
 
@@ -121,5 +121,5 @@ def test_a_first_gradient_of_zero_counts_as_a_step() -> None:
     ours = FlatAdamW(values, gradient, None, Optimizer(), PEAK, rate)
     for g in grads:
         gradient.copy_(g)
-        ours.update()
+        update_all([ours])
     assert_equal(values, torchs(before, grads, Optimizer(), decays=False))
