@@ -81,12 +81,8 @@ def _entry_mistakes(index: int, entry: Mapping[str, Any], methods: Methods) -> l
         return [Mistake(path, f"needs a method{nearest('', methods.classes)}")]
     if not isinstance(method, str):
         return [Mistake((*path, "method"), f"must be the name of a method, but got {method!r}")]
-    if method.startswith("peft."):
-        message = f"{method}: classes of the peft library are not available in this version"
-        return [Mistake((*path, "method"), message)]
     if method not in methods.classes:
-        message = f"no method called '{method}'{nearest(method, methods.classes)}"
-        return [Mistake((*path, "method"), message)]
+        return [Mistake((*path, "method"), _unknown(method, methods))]
     mistakes = []
     label = entry.get("label")
     if label is not None and (not isinstance(label, str) or not label.strip()):
@@ -105,6 +101,16 @@ def _entry_mistakes(index: int, entry: Mapping[str, Any], methods: Methods) -> l
         else:
             mistakes += _value_mistakes((*path, name), str(name), value, known)
     return mistakes
+
+
+def _unknown(method: str, methods: Methods) -> str:
+    """What to say of a method that there is not."""
+    if method.startswith("peft."):
+        try:
+            catalogue.lookup("method", method)
+        except UserError as error:
+            return str(error)
+    return f"no method called '{method}'{nearest(method, methods.classes)}"
 
 
 def _value_mistakes(path: Path, name: str, value: Any, known: Mapping[str, Field]) -> list[Mistake]:

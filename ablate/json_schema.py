@@ -11,6 +11,12 @@ from trials.spec import Json
 from trials.targets import CANONICAL_TARGETS, PRESETS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_LIBRARY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"method": {"type": "string", "pattern": "^peft\\.[A-Za-z0-9]+Config$"}},
+    "required": ["method"],
+}
+"""An arm of the peft library, whose fields depend on its installed version."""
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 
 
@@ -24,7 +30,8 @@ def json_schema() -> dict[str, Json]:
     }
     keys["targets"] = _targets()
     methods = Methods(catalogue.methods())
-    arms = [_arm(name, methods) for name in methods.classes]
+    arms = [_arm(name, methods) for name in methods.classes if not name.startswith("peft.")]
+    arms.append(_LIBRARY)
     keys["arms"] = {"type": "array", "minItems": 1, "items": {"anyOf": arms}}
     return {"$schema": _DIALECT, **schema, "title": "A study of ablate"}
 

@@ -216,7 +216,8 @@ def _assemble(source: Source, keys: StudyKeys) -> tuple[Study, list[Mistake]]:
     """The study as far as it can be built, and everything that is wrong with it."""
     folder = source.folder
     code, registers, mistakes = load_code(keys.use, folder)
-    classes = _visible(catalogue.methods(), code)
+    named = [entry.get("method") for entry in keys.arms]
+    classes = _visible(catalogue.methods([n for n in named if isinstance(n, str)]), code)
     methods = Methods(classes)
     known_tasks = _visible(catalogue.tasks(), code)
     tasks, wrong_tasks = _references(

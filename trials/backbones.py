@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,6 +102,7 @@ class Backbone:
         model: a sequence classification model; no parameter requires a gradient.
         tokenizer: its tokenizer, padding on the right.
         family: how its parts are named.
+        dropouts: path -> probability, of those that a trial's method put into its own copy.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Backbone:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     family: Family
+    dropouts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def max_tokens(self) -> int:

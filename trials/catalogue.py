@@ -12,6 +12,7 @@ import importlib.metadata
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,7 @@ class Field:
         choices: the allowed values; None for any.
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
+        free: whether any plain value is, where the default is null; its owner checks it.
         help: one line for people.
     """
 
@@ -46,10 +48,13 @@ class Field:
     choices: tuple[Any, ...] | None = None
     subset_of: tuple[str, ...] | None = None
     optional: bool = False
+    free: bool = False
     help: str = ""
 
     def check(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None when it is allowed."""
+        if self.kind == "any":
+            return None
         if value is None:
             return None if self.optional else "must not be null"
         if self.choices is not None:
@@ -95,7 +100,9 @@ class Field:
 
     @property
     def kind(self) -> str:
-        """`int`, `float`, `bool`, `str` or `list`."""
+        """`int`, `float`, `bool`, `str`, `list` or `any`."""
+        if self.free and self.default is None:
+            return "any"
         if self.subset_of is not None:
             return "list"
         sample = self.default
@@ -122,6 +129,7 @@ def hyper(
     choices: Sequence[Any] | None = None,
     subset_of: Sequence[str] | None = None,
     optional: bool = False,
+    free: bool = False,
     help: str = "",
 ) -> Any:
     """Declare a hyperparameter of a method: a dataclass field that knows its range.
@@ -132,6 +140,7 @@ def hyper(
         choices: the allowed values.
         subset_of: for a list of names: the names, of which at least one must be left out.
         optional: whether null is allowed.
+        free: whether any plain value is allowed where the default is null.
         help: one line for `ablate list methods` and the generated documentation.
     """
     metadata = {
@@ -140,6 +149,7 @@ def hyper(
         "choices": None if choices is None else tuple(choices),
         "subset_of": None if subset_of is None else tuple(subset_of),
         "optional": optional or default is None,
+        "free": free,
         "help": help,
     }
     return field(default=default, metadata={"hyper": metadata})
@@ -159,10 +169,19 @@ def register(name: str, kind: Kind = "method") -> Callable[[type[T]], type[T]]:
     return decorate
 
 
-def methods() -> Mapping[str, type]:
-    """Every registered method class, by name."""
+def methods(named: Sequence[str] = ()) -> Mapping[str, type]:
+    """Every registered method class, by name.
+
+    Args:
+        named: names that may stand for a configuration of the `peft` library, `peft.` and its
+            class; those that there are are registered.
+    """
     _load_package("trials.methods")
     _load_entry_points("ablate.methods")
+    for name in named:
+        if name.startswith("peft.") and name not in _registry["method"]:
+            with suppress(UserError):
+                importlib.import_module("trials.methods.peft").describe(name)
     return dict(sorted(_registry["method"].items()))
 
 
@@ -176,13 +195,27 @@ def tasks() -> Mapping[str, type]:
 def lookup(kind: Kind, name: str) -> type:
     """The class registered under a name.
 
+    A method's name that starts with `peft.` is that of a configuration of that library.
+
     Raises:
         UserError: nothing is registered under that name; the nearest name is suggested.
     """
     table = methods() if kind == "method" else tasks()
+    if kind == "method" and name.startswith("peft.") and name not in table:
+        importlib.import_module("trials.methods.peft").describe(name)
+        return _registry[kind][name]
     if name not in table:
         raise UserError(f"no {kind} called '{name}'{nearest(name, table)}")
     return table[name]
+
+
+def packs(method: str) -> bool:
+    """Whether a method's trials share passes; it is taken to, as long as its code is not loaded."""
+    if method.startswith("peft."):
+        return False
+    _load_package("trials.methods")
+    _load_entry_points("ablate.methods")
+    return bool(getattr(_registry["method"].get(method), "packs", True))
 
 
 def method_fields(name: str) -> Mapping[str, Field]:

@@ -5,6 +5,7 @@ folder. They need no download: a small encoder with random weights stands for th
 """
 
 import dataclasses
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from trials.training.pack import Pack
 NUM_LABELS = 3
 _LIVE = 1e-6
 """A gradient below this share of the largest one counts as none."""
+
+_CANCELLED = re.compile(r"key(_proj)?\.bias$")
+"""What has no gradient by definition: a softmax cancels whatever a key's bias adds to its row."""
 
 _PARTICULAR: Mapping[str, Mapping[str, Any]] = {
     "llama": {"num_key_value_heads": 2},
@@ -141,19 +145,18 @@ class Contract:
     def trained(self, backbone: Backbone, steps: int = 6) -> Member:
         """A member after some steps."""
         member = self.member(backbone)
-        with Pack(backbone) as pack:
-            for _ in range(steps):
-                pack.step([member])
+        _train(member, steps)
         return member
 
     def check_start(self) -> None:
         """At step 0 the adapted model is the backbone, unless the paper says otherwise."""
         backbone = self.backbone()
         member = self.member(backbone)
-        with Pack(backbone) as pack:
-            adapted = pack.outputs(member, examples())
+        adapted = _outputs(member)
         gap = _gap(adapted, _outputs_without_update(backbone, member))
         starts = member.method.starts_at_backbone
+        if starts is None:
+            return
         _require(not starts or gap == 0, f"outputs at step 0 are {gap:.1e} from the backbone's")
         _require(starts or gap > 0, "is declared not to start at the backbone, but does")
 
@@ -164,15 +167,17 @@ class Contract:
             self.spec.recipe, schedule=Schedule(name="constant"), dropout=Dropout()
         )
         member = self.member(backbone, recipe=recipe)
-        largest: dict[str, float] = dict.fromkeys(member.parameters.trained, 0.0)
-        with Pack(backbone) as pack:
+        largest: dict[str, float] = {}
+        with Pack(member.backbone) as pack:
             for _ in range(3):
                 pack.step([member])
-                for name, tensor in member.parameters.trained.items():
+                for path, tensor in member.parameters.trained.items():
                     assert tensor.grad is not None
-                    largest[name] = max(largest[name], float(tensor.grad.abs().max()))
+                    name = _over_sites(path, backbone)
+                    size = float(tensor.grad.abs().max())
+                    largest[name] = max(largest.get(name, 0.0), size)
         limit = _LIVE * max(largest.values())
-        dead = [name for name, size in largest.items() if size <= limit]
+        dead = [n for n, size in largest.items() if size <= limit and not _CANCELLED.search(n)]
         _require(not dead, f"no gradient within two updates: {', '.join(dead)}")
 
     def check_ownership(self) -> None:
@@ -199,22 +204,17 @@ class Contract:
             tensors = {**member.parameters.trained, **member.parameters.frozen}
             checkpoint.write(Path(name) / "adapter.safetensors", tensors, {})
             again = export.load_member(Path(name), self.spec, backbone, "adapter.safetensors")
-        with Pack(backbone) as pack:
-            gap = _gap(pack.outputs(member, examples()), pack.outputs(again, examples()))
+        gap = _gap(_outputs(member), _outputs(again))
         _require(gap == 0, f"outputs after loading differ by {gap:.1e}")
 
     def check_resume(self) -> None:
         """Interrupted and continued, training is bit-equal to one without interruption."""
         backbone = self.backbone()
         whole, first, second = (self.member(backbone) for _ in range(3))
-        with Pack(backbone) as pack:
-            for _ in range(12):
-                pack.step([whole])
-            for _ in range(5):
-                pack.step([first])
-            second.restore(*first.state())
-            for _ in range(7):
-                pack.step([second])
+        _train(whole, 12)
+        _train(first, 5)
+        second.restore(*first.state())
+        _train(second, 7)
         _require(
             torch.equal(whole.parameters.values, second.parameters.values),
             f"parameters differ by {_gap(whole.parameters.values, second.parameters.values):.1e}",
@@ -230,8 +230,7 @@ class Contract:
         if not member.method.merges:
             self._refuses(lambda: export.merge(member, backbone))
             return
-        with Pack(backbone) as pack:
-            adapted = pack.outputs(member, examples())
+        adapted = _outputs(member)
         gap = _gap(adapted, _plain_outputs(export.merge(member, backbone)))
         _require(gap <= 1e-4, f"merged outputs differ by {gap:.1e}")
 
@@ -247,8 +246,7 @@ class Contract:
         if not member.method.exports:
             self._refuses(lambda: export.to_peft(member, backbone, "small", Path("nowhere")))
             return
-        with Pack(backbone) as pack:
-            adapted = pack.outputs(member, examples())
+        adapted = _outputs(member)
         with tempfile.TemporaryDirectory() as name:
             folder = export.to_peft(member, backbone, "small", Path(name) / "adapter")
             model = PeftModel.from_pretrained(model_of(self.family), folder)
@@ -264,7 +262,12 @@ class Contract:
             _require(False, "is declared impossible, but works")
 
     def check_packing(self) -> None:
-        """In a pack with two other trials it trains to the same parameters (float64)."""
+        """In a pack with two other trials it trains to the same parameters (float64).
+
+        A method that declares not to pack is never in one.
+        """
+        if not catalogue.packs(self.method):
+            return
         backbone = self.backbone(torch.float64)
         alone = self.member(backbone)
         packed = self.member(backbone)
@@ -286,9 +289,8 @@ class Contract:
         """The method's formula counts what its `init` makes, unless it grows or prunes."""
         member = self.member(self.backbone())
         formula = [member.method.num_parameters(site) for site in member.sites]
-        if any(number is None for number in formula) or member.method.counted(
-            member.parameters.groups[0].tensors
-        ):
+        groups = [group.tensors for group in member.parameters.groups]
+        if None in formula or any(member.method.counted(group) for group in groups):
             return
         made, _ = member.parameters.counts(member.method)
         expected = sum(number or 0 for number in formula)
@@ -357,6 +359,26 @@ def _plain_outputs(model: Any) -> Tensor:
         order.extend(rows)
     stacked = torch.cat(made)
     return torch.empty_like(stacked).index_copy_(0, torch.tensor(order), stacked)
+
+
+def _over_sites(name: str, backbone: Backbone) -> str:
+    """A trained tensor's name without its site: ours are stacked, a library's lie apart."""
+    path = name.removeprefix("model.")
+    if path == name or path in dict(backbone.model.named_parameters()):
+        return name
+    paths = [p for p, _ in backbone.model.named_modules() if p and path.startswith(f"{p}.")]
+    return path.removeprefix(f"{max(paths, key=len, default='')}.")
+
+
+def _train(member: Member, steps: int) -> None:
+    with Pack(member.backbone) as pack:
+        for _ in range(steps):
+            pack.step([member])
+
+
+def _outputs(member: Member) -> Tensor:
+    with Pack(member.backbone) as pack:
+        return pack.outputs(member, examples())
 
 
 def _gap(one: Tensor, other: Tensor) -> float:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from trials.catalogue import LocalCode
+from trials.catalogue import LocalCode, packs
 from trials.spec import TrialSpec
 
 
@@ -65,8 +65,9 @@ class Assignment:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What trials that can train in one pass have in common."""
-        return (self.backbone, self.spec.backbone_digest, self.spec.recipe.precision)
+        """What trials that can train in one pass have in common; their id, if they never share."""
+        shared = (self.backbone, self.spec.backbone_digest, self.spec.recipe.precision)
+        return shared if packs(self.spec.method) else (*shared, self.spec.id)
 
     @property
     def batches(self) -> tuple[object, ...]:

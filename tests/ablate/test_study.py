@@ -158,9 +158,12 @@ ONE_MISTAKE = [
      "9: arms[2]: initial_rank 8 must be at most rank 4, the budget of a site"),
     ("{method: lora_mini, rank: 8}", "lora_mini",
      "9: arms[2]: must be a mapping, but got 'lora_mini'"),
-    ("method: lora_mini, rank: 8", "method: peft.IA3Config",
-     "9: arms[2].method: peft.IA3Config: classes of the peft library are not available in this "
-     "version"),
+    ("method: lora_mini, rank: 8", "method: peft.IA3Confg",
+     "9: arms[2].method: peft has no IA3Confg; did you mean 'IA3Config'?"),
+    ("method: lora_mini, rank: 8", "method: peft.IA3Config, rank: 8",
+     "9: arms[2].rank: method 'peft.IA3Config' has no field 'rank'; expected one of "
+     "exclude_modules, fan_in_fan_out, feedforward_modules, init_ia3_weights, label, "
+     "target_modules"),
     ("method: lora_mini, rank: 8", "method: [lora]",
      "9: arms[2].method: must be the name of a method, but got ['lora']"),
     ("baselines: [{method: lora}]", "baselines: [{method: tlora}]",
@@ -729,13 +732,12 @@ def test_the_examples_parse(name: str, tmp_path: Path) -> None:
         write(tmp_path / "my_task", "task: my_task\n", "task.yaml")
     else:
         keys["use"] = []
-        keys["arms"] = [arm for arm in keys["arms"] if not arm["method"].startswith("peft.")]
         known = catalogue.methods()
         keys["overrides"] = [
             item for item in keys["overrides"] if item["when"].get("method", "lora") in known
         ]
     study = Study.from_dict(keys, folder=tmp_path)
-    assert len(study.arms) == (5 if name == "quick.yaml" else 29)
+    assert len(study.arms) == (5 if name == "quick.yaml" else 30)
 
 
 def test_features_of_later_versions_are_refused_by_name() -> None:
@@ -746,7 +748,6 @@ def test_features_of_later_versions_are_refused_by_name() -> None:
         Study.from_dict({**yaml.load(file).value, "race": {"looks": [5]}})
     text = str(error.value)
     assert "race is not available in this version; use confirm" in text
-    assert "peft.IA3Config: classes of the peft library are not available" in text
 
 
 # nothing but a user error

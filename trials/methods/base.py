@@ -3,7 +3,8 @@
 A method changes an adapted linear map `y = W x` to `y = W x + scale · left · core · right · x`.
 It is written once, as those factors; training, packing, merging, counting and export follow.
 Bottleneck adapters and trained biases are the exceptions: they bend what lies between the factors
-or add a vector, and say themselves whether they merge or export.
+or add a vector, and say themselves whether they merge or export. A method that is no such update
+at all (full fine-tuning, the `peft` library's) changes a copy of the backbone, and trains alone.
 
 Shapes: S sites of equal shape, I inputs, O outputs, R rank.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, nn
 
     Parameters = Mapping[str, Tensor]
 
@@ -98,26 +99,30 @@ class Update:
 class Method:
     """Base of every method; a subclass is a frozen dataclass of hyperparameters.
 
-    A subclass gives `init` and `update`; everything else has a default.
+    A subclass gives `init` and `update`, or `adapt`; everything else has a default.
 
     Class attributes:
         source: the paper, as `Authors Year, arXiv:number`.
-        starts_at_backbone: False where the definition changes the network before training.
+        starts_at_backbone: False where the definition changes the network before training; None
+            where a library decides.
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
         chooses_sites: whether `sites` leaves aside what the trial targets.
         reads_dense_gradient: whether `before_step` needs the gradient of the dense change.
         merges: whether the update goes into the weights of a plain model.
-        exports: whether it is a LoRA of the `peft` library.
+        exports: whether it is an adapter of the `peft` library.
+        packs: whether its trials share the backbone's passes with others; False where it changes
+            a copy of the backbone by `adapt` and has no `init` and `update`.
     """
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
-    starts_at_backbone: ClassVar[bool] = True
+    starts_at_backbone: ClassVar[bool | None] = True
     reads: ClassVar[Literal["input", "output"]] = "input"
     chooses_sites: ClassVar[bool] = False
     reads_dense_gradient: ClassVar[bool] = False
     merges: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
@@ -159,6 +164,28 @@ class Method:
     def update(self, p: Parameters) -> Update:
         """The factors from the parameters of S sites; only `@`, `.mT` and broadcasting."""
         raise NotImplementedError(f"method '{self.name}' has no update")
+
+    def adapt(self, model: nn.Module, targeted: Sequence[Site], generator: Generator) -> None:
+        """Change a trial's own copy of the backbone, where it `packs` not, in place.
+
+        What requires a gradient afterwards is what trains, beside the head.
+
+        Args:
+            model: the copy, or a model without weights, to count; nothing requires a gradient.
+            targeted: the linear maps that the trial's targets name.
+            generator: the only source of randomness.
+
+        Raises:
+            UserError: the model has nothing for it.
+        """
+        raise NotImplementedError(f"method '{self.name}' has no adapt")
+
+    def absorb(self, model: nn.Module) -> None:
+        """Put what `adapt` added to a model into its plain weights, in place.
+
+        Raises:
+            UserError: no weight can hold it.
+        """
 
     def frozen(self) -> frozenset[str]:
         """Names of parameters that keep their starting values."""

@@ -10,6 +10,7 @@ from trials import backbones, sites
 from trials.catalogue import lookup
 from trials.methods.base import Method, Site
 from trials.streams import generator
+from trials.training.own import adapt
 
 
 def count(
@@ -40,6 +41,8 @@ def count(
     parts = _parts(reference, frozen_targets, modules, num_labels, tuple(roots), base)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
     built = lookup("method", method)(**values)
+    if not built.packs:
+        return _of_copy(built, reference, parts, tuple(roots), base), parts.head
     of_shape: dict[tuple[int, int, int], list[Site]] = {}
     for site in built.sites(parts.targeted, parts.body):
         of_shape.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
@@ -80,6 +83,16 @@ def _parts(
     )
     targeted = sites.sites(model, family, chosen)
     return _Parts(tuple(targeted), tuple(sites.body(model, family)), head)
+
+
+def _of_copy(
+    method: Method, reference: str, parts: _Parts, roots: tuple[Path, ...], base: Path | None
+) -> int:
+    """What a method trains that changes a model of its own."""
+    config = backbones.configuration(reference, roots, base)
+    model = backbones.skeleton(config).requires_grad_(False)
+    found = adapt(model, backbones.family_of(config), method, parts.targeted, 0)
+    return sum(parameter.numel() for parameter in found.values())
 
 
 def _of_site(method: Method, site: Site) -> int:

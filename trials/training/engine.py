@@ -75,6 +75,9 @@ class Engine:
         """
         if alone:
             self._alone.add(assignment.spec.id)
+        with suppress(Exception):  # Code that does not load fails its trial when that starts.
+            for code in assignment.code:
+                code.load()
         self._waiting.append(assignment)
 
     def leave(self, trial: str, reason: str) -> TrialResult | None:
@@ -145,7 +148,7 @@ class Engine:
             if self._pack is None or self._pack.backbone is not run.backbone:
                 self.close()
                 self._pack = Pack(run.backbone)
-                self.capacity = self._whole = self._given
+                self.capacity = self._whole = self._given if run.member.method.packs else 1
             if not self._active and torch.device(assignment.device).type == "cuda":
                 torch.cuda.reset_peak_memory_stats(assignment.device)
             self._active.append(run)

@@ -5,6 +5,7 @@ factors, ranks are padded with zeros to the largest, and the head travels as a s
 method of another form says so and is refused by name.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,9 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
             f"method '{member.method.name}': what it adds is no product of two factors of a map's "
             f"input, so it is no LoRA of the peft library{_instead(member)}"
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    if not member.method.packs:
+        return _own_to_peft(member, backbone, reference, folder)
     factors = site_factors(member)
     rank = max(left.shape[1] for left, _ in factors.values())
     tensors: dict[str, Tensor] = {}
@@ -98,16 +102,40 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
         lora_dropout=0.0,
         bias="none",
         target_modules=sorted(factors),
-        modules_to_save=sorted({path.partition(".")[0] for path in backbone.family.head}),
+        modules_to_save=_head_modules(backbone),
         task_type=TaskType.SEQ_CLS,
         base_model_name_or_path=reference,
         inference_mode=True,
     )
-    folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
     contiguous = {k: v.contiguous() for k, v in tensors.items()}
     save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+@torch.no_grad()
+def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) -> Path:
+    """Let the library write what it made itself, over a plain backbone with the trial's head."""
+    from peft import TaskType, get_peft_model
+
+    configured = member.method.configured(member.sites)  # type: ignore[attr-defined]
+    configured.task_type = TaskType.SEQ_CLS
+    configured.modules_to_save = _head_modules(backbone)
+    model = copy.deepcopy(backbone.model)
+    _put_head(model, member)
+    wrapped: Any = get_peft_model(model, configured)
+    present = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
+        path = name.removeprefix("model.")
+        if path != name:
+            present[path].copy_(tensor)
+    configured.base_model_name_or_path = reference
+    wrapped.save_pretrained(str(folder), save_embedding_layers=False)
+    return folder
+
+
+def _head_modules(backbone: Backbone) -> list[str]:
+    return sorted({path.partition(".")[0] for path in backbone.family.head})
 
 
 @torch.no_grad()
@@ -117,14 +145,13 @@ def merge(member: Member, backbone: Backbone) -> Any:
     Raises:
         UserError: the method's update does not go into weights.
     """
-    import copy
-
     if not member.method.merges:
         raise UserError(
             f"method '{member.method.name}': what it adds is bent by an activation, so no weight "
             "of the backbone can hold it"
         )
-    model = copy.deepcopy(backbone.model)
+    model = copy.deepcopy(member.backbone.model)
+    member.method.absorb(model)
     for group, update in zip(member.parameters.groups, member.updates(), strict=True):
         for index, site in enumerate(group.sites):
             module = model.get_submodule(site.name)
@@ -133,13 +160,18 @@ def merge(member: Member, backbone: Backbone) -> Any:
                 module.weight += (left @ right).to(module.weight)
             if update.bias is not None:
                 module.bias += update.bias[index].to(module.bias)
+    _put_head(model, member)
+    return model.requires_grad_(False)
+
+
+def _put_head(model: Any, member: Member) -> None:
+    """Put a trial's head in the place of a model's own."""
     for path, parts in member.parameters.head.items():
         module = model.get_submodule(path)
         module.out_features = parts["weight"].shape[0]
         for part, tensor in parts.items():
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
     model.config.num_labels = model.num_labels = member.num_outputs
-    return model
 
 
 def _instead(member: Member) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trials.backbones import Backbone
 from trials.streams import generator
 from trials.training.disentangled import Positions, dropouts, norms_of_positions
 from trials.training.member import Member
@@ -143,7 +144,10 @@ def only(present: Sequence[bool], rates: Sequence[float]) -> list[float]:
 class Hooks:
     """The hooks on one backbone; without a current pass they change nothing."""
 
-    def __init__(self, model: nn.Module, head: Sequence[str], embeddings: str) -> None:
+    def __init__(self, backbone: Backbone) -> None:
+        model: nn.Module = backbone.model
+        head, own = backbone.family.head, backbone.dropouts
+        embeddings = f"{model.base_model_prefix}.{backbone.family.embeddings}"
         self.current: Forward | None = None
         self._handles: list[Any] = []
         self._positions = Positions(model, self._num_members)
@@ -155,6 +159,8 @@ class Hooks:
                 self._add(module, self._embeddings, path)
             elif path in head:
                 self._add(module, self._head, path)
+            elif path in own:
+                self._add(module, partial(self._own_dropout, own[path]), path)
             elif isinstance(module, nn.Linear | nn.LayerNorm):
                 self._add(module, partial(self._site, module), path)
             elif isinstance(module, nn.Dropout) and kinds.get(path) != "off":
@@ -251,6 +257,15 @@ class Hooks:
             return None
         rates = [m.recipe.dropout.backbone for m in self.current.members]
         mask = self.current.mask(x, path, rates)
+        return None if mask is None else x * mask
+
+    def _own_dropout(self, rate: float, path: str, x: Tensor, output: Tensor) -> Tensor | None:
+        """Dropout that a trial's method put into its own copy of the backbone."""
+        if self.current is None:
+            return None
+        members = self.current.members
+        own = [(1, *x.shape[1:])] * len(members) if self._positions.active else None
+        mask = self.current.mask(x, path, [rate] * len(members), own)
         return None if mask is None else x * mask
 
     def _probabilities(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:

@@ -19,6 +19,7 @@ from trials.tasks.base import Encoded
 from trials.training import data
 from trials.training.attention import refuse_unsupported
 from trials.training.optimiser import FlatAdamW
+from trials.training.own import own_copy
 from trials.training.parameters import Parameters
 from trials.training.schedule import multiplier, num_warmup
 
@@ -39,6 +40,8 @@ class Member:
     Attributes:
         spec: what is trained.
         method: its method.
+        backbone: what it trains over: the one given, or its method's changed copy.
+        sites: the maps that its method adapts.
         parameters: what it owns.
         optimiser: AdamW over its flat vector.
         step: optimiser steps done.
@@ -75,15 +78,21 @@ class Member:
         self.sites = adapted(backbone.model, backbone.family, self.method, spec.targets)
         head = head_sites(backbone.model, backbone.family, num_outputs)
         self.num_outputs = head[-1][0].outputs
+        own = None
+        if not self.method.packs:
+            own = own_copy(backbone, self.method, self.sites, spec.seed)
+        self.backbone = backbone if own is None else own.backbone
         self.parameters = Parameters(
             self.method,
-            self.sites,
+            self.sites if own is None else (),
             head,
             seed=spec.seed,
             train_head=recipe.head == "train",
             head_std=backbone.initializer_range,
             device=like.device,
             dtype=like.dtype,
+            own=None if own is None else own.trained,
+            fixed=None if own is None else own.fixed,
         )
         self.num_steps = data.num_steps(recipe, len(train.input_ids))
         self.step = 0

@@ -86,7 +86,7 @@ def _footprint(
         backbone = backbones.weightless(config, depth)
         empty = Encoded([[0]], None, [0], ["0"], 0)
         member = Member(spec, backbone, empty, num_outputs)
-        with Pack(backbone) as pack:
+        with Pack(member.backbone) as pack:
             batch = _batch(shape)
             one, two = (
                 _peak(lambda k=size: pack.rehearse([member] * k, [batch] * k))  # type: ignore[misc]

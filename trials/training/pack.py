@@ -30,8 +30,7 @@ class Pack:
         self.backbone = backbone
         self.device = next(backbone.model.parameters()).device
         self.pad_id = int(backbone.tokenizer.pad_token_id or 0)
-        embeddings = f"{backbone.model.base_model_prefix}.{backbone.family.embeddings}"
-        self.hooks = Hooks(backbone.model, backbone.family.head, embeddings)
+        self.hooks = Hooks(backbone)
         self._prefix = Prefix(backbone, self.pad_id)
         self._stacker = Stacker()
         self._stepper = Stepper(self.device)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trials.methods.base import Method, Site
 from trials.streams import generator
@@ -51,7 +51,24 @@ class Parameters:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         head_start: Mapping[str, Tensor] | None = None,
+        own: Mapping[str, nn.Parameter] | None = None,
+        fixed: Mapping[str, Tensor] | None = None,
     ) -> None:
+        """Start every parameter.
+
+        Args:
+            method: gives the starting values of `sites`.
+            sites: what it adapts; none where it changes a model of its own.
+            head: the head's maps, each with whether it has a bias.
+            seed: of every random value.
+            train_head: whether the head trains.
+            head_std: standard deviation of the head's weights.
+            device, dtype: of everything.
+            head_start: name -> value, in place of the head's random ones.
+            own: path -> what trains of the trial's own model; it moves into the flat vector.
+            fixed: path -> what the method added to that model and does not train.
+        """
+        own = own or {}
         raw = {
             f"head.{site.name}.{part}": tensor
             for site, bias in head
@@ -59,21 +76,27 @@ class Parameters:
         }
         raw.update(head_start or {})
         grouped = _by_shape(sites)
-        fixed = method.frozen() | method.buffers()
+        untrained = method.frozen() | method.buffers()
         for index, members in enumerate(grouped):
             made = [method.init(s, generator(seed, "initialisation", s.name)) for s in members]
             for name in made[0]:
                 raw[f"sites.{index}.{name}"] = torch.stack([m[name] for m in made])
         placed = {k: v.to(device=device, dtype=dtype) for k, v in raw.items()}
         is_trained = {
-            k: train_head if k.startswith("head.") else k.split(".", 2)[2] not in fixed
+            k: train_head if k.startswith("head.") else k.split(".", 2)[2] not in untrained
             for k in placed
         }
+        placed |= {f"model.{path}": parameter.detach() for path, parameter in own.items()}
+        is_trained |= dict.fromkeys((f"model.{path}" for path in own), True)
         self.values, self.gradient, self.trained = _flatten(
             {k: v for k, v in placed.items() if is_trained[k]}, device, dtype
         )
         tensors = placed | self.trained
         self.frozen = {k: v for k, v in tensors.items() if not is_trained[k]}
+        self.frozen |= {f"model.{path}": tensor for path, tensor in (fixed or {}).items()}
+        for path, parameter in own.items():
+            leaf = self.trained[f"model.{path}"]
+            parameter.data, parameter.grad = leaf.detach(), leaf.grad
         self.head = {
             site.name: {
                 part: tensors[f"head.{site.name}.{part}"]
@@ -165,8 +188,8 @@ def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
 
 def _is_matrix(name: str, tensor: Tensor) -> bool:
     """Whether a tensor is a matrix for each site; sites add one axis, and scalars are 1 × 1."""
-    if name.startswith("head."):
-        return tensor.dim() == 2
+    if name.startswith(("head.", "model.")):
+        return tensor.dim() >= 2
     return tensor.dim() == 3 and tensor[0].numel() > 1
 
 

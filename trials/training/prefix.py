@@ -79,6 +79,8 @@ class Prefix:
         It is a function of the trial's spec and of the split.
         """
         recipe = member.recipe
+        if not member.method.packs:
+            return 0  # Its layers are its own.
         if getattr(self._owner, "conv", None) is not None:
             return 0  # DeBERTa v2's large ones have a convolution after the very first layer.
         if training:

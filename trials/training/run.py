@@ -39,7 +39,6 @@ class Run:
 
     Attributes:
         assignment: what to train, and where things are.
-        backbone: what it adapts.
         member: its state.
         history: reports so far.
         unreported: those of before a resume, which nobody may have heard.
@@ -56,9 +55,9 @@ class Run:
         self.assignment = assignment
         self.spec = assignment.spec
         self.folder = Path(assignment.folder)
-        self.task, self.backbone = load_parts(assignment)
+        self.task, backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.member = Member(self.spec, self.backbone, train, self.task.num_outputs)
+        self.member = Member(self.spec, backbone, train, self.task.num_outputs)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
@@ -87,6 +86,11 @@ class Run:
             member.load_adapter(*self._best_adapter)
             self._is_kept = True
         return next((part for part in self._shown() if part not in self._outputs), None)
+
+    @property
+    def backbone(self) -> backbones.Backbone:
+        """What it trains over."""
+        return self.member.backbone
 
     @property
     def _evaluated(self) -> int:

@@ -104,6 +104,32 @@ def test_who_trains_alone_has_no_company(visits: Visits) -> None:
     visits.assert_undisturbed(before, alone, after)
 
 
+def test_a_method_that_changes_the_backbone_trains_alone_on_a_copy(visits: Visits) -> None:
+    """Beside packs over the shared one, in the same engine, at whatever capacity."""
+    visits.engine = Engine(4)
+    ordinary = [visits.trial(seed, steps=6) for seed in (1, 2)]
+    whole = [visits.trial(seed, steps=6, method="full", given={}) for seed in (1, 2)]
+    library = visits.trial(3, steps=6, method="peft.LoraConfig", given={"r": 2})
+    visits.join(ordinary[0], whole[0], library, whole[1], ordinary[1])
+    visits.go()
+    alone = [{t.spec.id} for t in (whole[0], library, whole[1])]
+    assert [pack for pack in visits.packs if pack in alone] == alone
+    visits.assert_undisturbed(*ordinary, *whole, library)
+    assert "pack" not in visits.results[library.spec.id].environment
+    assert visits.results[ordinary[1].spec.id].environment["pack"] == "4"
+
+
+def test_a_copy_that_trains_alone_continues_from_its_checkpoint(visits: Visits) -> None:
+    trial = visits.trial(1, method="full", given={})
+    visits.join(trial)
+    visits.go(lambda: visits.steps_done(trial) == 6)
+    visits.engine = Engine(1)
+    visits.join(trial)
+    visits.go()
+    assert visits.steps_done(trial) == 6 + 8
+    visits.assert_undisturbed(trial)
+
+
 def test_those_at_one_step_are_evaluated_in_one_pass(visits: Visits) -> None:
     visits.engine = Engine(3)
     trials = [visits.trial(seed, evaluate=Evaluate(every=4, select="last")) for seed in (1, 2, 3)]
