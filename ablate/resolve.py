@@ -10,9 +10,11 @@ from ablate.results import TaskFacts
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials import backbones, catalogue
-from trials.backbones import has_configuration
+from trials.backbones import Family, has_configuration
 from trials.errors import Problem, UserError
+from trials.methods.base import Method
 from trials.places import Assignment, Places
+from trials.sites import has_targets
 from trials.spec import Splits, TrialSpec
 from trials.tasks.base import Definition, Task
 from trials.tasks.locate import load as load_task
@@ -140,8 +142,33 @@ Counts = tuple[int | None, int | None]
 """Trained numbers of a method and of a head; None where the backbone is not at hand."""
 
 
+def require_targets(resolved: Resolved) -> None:
+    """Prove before anything runs that every cell's targets exist.
+
+    A method that stands where the targets say, and weights in a folder that have them by name,
+    are proof enough; what is left is asked of a model, which takes seconds of imports.
+
+    Raises:
+        UserError: every target that matches no module of its backbone.
+    """
+    places = resolved.places
+    weights: dict[str, tuple[Family, frozenset[str]]] = {}
+    for backbone in resolved.plan.study.backbones:
+        folder = backbones.find(backbone.text, places.model_roots, places.base_folder)
+        if folder is not None:
+            weights[backbone.name] = backbones.family_in(folder), backbones.weights_in(folder)
+    for cell in resolved.plan.cells:
+        method = catalogue.lookup("method", cell.arm.method)
+        is_plain = getattr(method, "sites", None) is Method.sites
+        known = weights.get(cell.backbone)
+        proven = known is not None and has_targets(*known, cell.template.targets)
+        if not (proven and is_plain and catalogue.packs(cell.arm.method)):
+            check_targets(resolved)
+            return
+
+
 def check_targets(resolved: Resolved) -> dict[str, Counts]:
-    """Prove before anything runs that every cell's targets exist; count what they train.
+    """Prove that every cell's targets exist, and count what they train.
 
     Returns:
         Cell key -> trained numbers of the method, and of the head; None for a backbone that the

@@ -63,7 +63,7 @@ def run(
     if options.tracking and not options.spool:
         check(uri)
     resolved = resolve.resolve(study, profile, hub=True)
-    resolve.check_targets(resolved)
+    resolve.require_targets(resolved)
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:

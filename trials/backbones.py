@@ -190,11 +190,42 @@ def family_of(config: PretrainedConfig) -> Family:
     Raises:
         UserError: the family is not one of those that are known.
     """
-    if config.model_type not in FAMILIES:
-        raise UserError(
-            f"backbones of type '{config.model_type}' are not known{nearest('', FAMILIES)}"
-        )
-    return FAMILIES[config.model_type]
+    return _family(config.model_type)
+
+
+def _family(kind: str) -> Family:
+    if kind not in FAMILIES:
+        raise UserError(f"backbones of type '{kind}' are not known{nearest('', FAMILIES)}")
+    return FAMILIES[kind]
+
+
+def family_in(folder: Path) -> Family:
+    """The naming of a folder's model, read without the libraries that would build it.
+
+    Raises:
+        UserError: the configuration cannot be read, or its family is not known.
+    """
+    file = folder / "config.json"
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"backbone {folder}: config.json has no model_type ({reason})") from None
+    return _family(str(kind))
+
+
+def weights_in(folder: Path) -> frozenset[str]:
+    """Names of a folder's weights, from the headers of its files; empty where they have none."""
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                names.update(file.keys())
+        except (OSError, SafetensorError):
+            return frozenset()
+    return frozenset(names)
 
 
 def longest(config: PretrainedConfig) -> int:
@@ -291,7 +322,7 @@ def resolve(reference: str, roots: Sequence[Path] = (), base: Path | None = None
     """
     folder = find(reference, roots, base)
     if folder is not None:
-        family_of(configuration(reference, roots, base))
+        family_in(folder)
         return folder_digest(folder)
     import transformers
 

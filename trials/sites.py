@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trials.backbones import Family
@@ -86,6 +86,19 @@ def sites(
               for name in missing)
         )  # fmt: skip
     return ordered
+
+
+def has_targets(
+    family: Family, weights: Collection[str], targets: Sequence[str] | Mapping[str, Any]
+) -> bool:
+    """Whether the names of a checkpoint's weights show that every target is there.
+
+    Modules given by pattern are never taken as shown: a name does not say what kind a module is.
+    """
+    if isinstance(targets, Mapping) or any(name not in family.targets for name in targets):
+        return False
+    patterns = [re.compile(family.targets[name] + r"\.weight$") for name in targets]
+    return all(any(pattern.search(name) for name in weights) for pattern in patterns)
 
 
 def _site(path: str, target: str, module: nn.Linear) -> Site:

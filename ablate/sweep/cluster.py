@@ -67,16 +67,17 @@ def connected(profile: Profile) -> Iterator[str]:
 
 
 def _initialise(ray: Any, profile: Profile, scratch: str) -> None:
-    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     options: dict[str, Any] = {
         "include_dashboard": False,
         "log_to_driver": False,
         "logging_level": logging.ERROR,
-        "runtime_env": {"env_vars": handed_on} if handed_on else None,
     }
     if profile.address is not None:
+        # Processes of this machine inherit it; and those that Ray starts ahead stay usable.
+        handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        environment = {"env_vars": handed_on} if handed_on else None
         try:
-            ray.init(address=profile.address, **options)
+            ray.init(address=profile.address, runtime_env=environment, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
             raise UserError(f"the Ray cluster at {profile.address}: {reason}") from None

@@ -1,6 +1,8 @@
 """References become digests and places; what is wrong is said before anything runs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,44 @@ def test_targets_that_match_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gate") as caught:
         resolve.check_targets(resolved(tmp_path, targets=["gate"], arms=arms, baselines=[]))
     assert len(caught.value.problems) == 1, "said once, not once a cell"
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, False),
+        ({"targets": ["query", "value"]}, False),
+        ({"targets": {"modules": [r".*attention\.self\.query"]}}, True),
+        ({"arms": [{"method": "bitfit"}], "baselines": []}, True),
+        ({"arms": [{"method": "full"}], "baselines": []}, True),
+    ],
+)
+def test_a_model_is_built_only_where_names_prove_nothing(
+    changes: Any, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolved(tmp_path, **changes)
+    built: list[Any] = []
+    monkeypatch.setattr(resolve, "check_targets", built.append)
+    resolve.require_targets(found)
+    assert bool(built) is asked
+
+
+def test_what_names_do_not_show_is_refused_as_by_a_model(tmp_path: Path) -> None:
+    arms = [{"method": "lora", "rank": 4}]
+    with pytest.raises(UserError, match="target 'gate' matches no module"):
+        resolve.require_targets(resolved(tmp_path, targets=["gate"], arms=arms, baselines=[]))
+
+
+def test_a_driver_starts_without_torch(tmp_path: Path) -> None:
+    """Its imports would take longer than everything else before the first trial."""
+    code = (
+        "import sys; from ablate import api, resolve, runner; "
+        "study = api.load('demo'); "
+        "found = resolve.resolve(study.study, study.profile, hub=True); "
+        "resolve.require_targets(found); "
+        "print(sorted({'torch', 'transformers', 'mlflow', 'ray'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

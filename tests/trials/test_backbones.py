@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from trials import backbones
 from trials.backbones import FAMILIES, family_of, find, folder_digest
 from trials.errors import UserError
 from trials.methods.base import Site
-from trials.sites import head_sites, sites
+from trials.sites import has_targets, head_sites, sites
 from trials.targets import CANONICAL_TARGETS
 
 ENCODER = ("query", "key", "value", "attention_output", "intermediate", "output")
@@ -132,6 +133,33 @@ def test_heads_are_those_of_the_family(family: str, expected: list) -> None:
 def test_an_unknown_family_is_the_users_mistake() -> None:
     with pytest.raises(UserError, match="backbones of type 'gpt2' are not known; expected one of"):
         family_of(transformers.AutoConfig.for_model("gpt2"))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"model_type": "bret"}'])
+def test_a_folders_family_is_read_from_its_configuration(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json has no model_type|type 'bret' are not known"):
+        backbones.family_in(tmp_path)
+    assert TINY is not None
+    assert backbones.family_in(TINY) is FAMILIES["bert"]
+
+
+def test_the_names_of_weights_show_which_targets_are_there(tmp_path: Path) -> None:
+    """As the model that is built from them has them: never one that it has not."""
+    assert TINY is not None
+    family, weights = FAMILIES["bert"], backbones.weights_in(TINY)
+    model = backbones.load("tiny").model
+    built = {n for n, _ in model.named_parameters() if not n.startswith(family.head)}
+    assert {n.removeprefix("bert.") for n in built} <= {n.removeprefix("bert.") for n in weights}
+    for target in family.targets:
+        assert has_targets(family, weights, [target])
+        lacking = [n for n in weights if not re.search(family.targets[target] + r"\.weight$", n)]
+        assert not has_targets(family, lacking, [target])
+    assert not has_targets(family, weights, ["query", "gate"])
+    assert not has_targets(family, weights, {"modules": [".*query"]})
+    assert backbones.weights_in(tmp_path) == frozenset()
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    assert backbones.weights_in(tmp_path) == frozenset()
 
 
 def test_the_embedded_backbone_loads_frozen_once() -> None:
