@@ -5,9 +5,13 @@ or `trials`, comes first on the path, its code would run instead of ours.
 """
 
 import importlib.util
+import logging
+import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 
 def main() -> int:
@@ -30,5 +34,19 @@ def main() -> int:
     return run()
 
 
+def start() -> NoReturn:
+    """Run `ablate` as a process of its own.
+
+    It ends without taking its modules down one by one, which takes a second and changes nothing:
+    whatever is written or running has been closed by then.
+    """
+    status = main()
+    logging.shutdown()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    start()

@@ -1,5 +1,6 @@
 """Answers from a study's journal: the frame, the findings, the page. Each is a file to open."""
 
+import importlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,12 @@ def _claim(planned: PlannedClaim) -> Claim:
         comparisons=planned.comparisons,
         over_tasks=planned.over_tasks,
     )
+
+
+def read_ahead() -> None:
+    """Import what a report is drawn with, so that the end of a run does not wait for it."""
+    for module in ("ablate.report.render", "matplotlib.backends.backend_svg", "scipy.stats"):
+        importlib.import_module(module)
 
 
 def write_answers(

@@ -1,13 +1,16 @@
 """A run of a study from its checked file to its report: every step leaves a file to look at."""
 
 import json
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from ablate import devices, journal, keeping, resolve, results, revision, store
+from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile
 from ablate.resolve import Resolved
@@ -95,15 +98,15 @@ def _conduct(
     record: Journal,
     watch: Watch,
 ) -> Outcome:
-    from ablate.answers import write_answers
     from ablate.tracked import tracked
 
     plan, state = resolved.plan, record.state
     placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
-    with tracked(resolved, uri, folder, state) as notify:
+    with tracked(resolved, uri, folder, state) as notify, ExitStack() as leaving:
         course = conductor(resolved, placed, folder, record, notify, watch)
-        _execute(course, profile, options)
+        if not course.done:
+            _execute(course, resolved, profile, options, leaving)
         outcome = _outcome(course)
         record.append(journal.ended(outcome))
         watch(resolved, state)
@@ -134,18 +137,27 @@ def conductor(
     state = record.state
     assign = partial(resolve.assignment, resolved, folder, profile.device, profile.threads)
 
+    ahead = threading.Thread(target=read_ahead, name="ablate-answers", daemon=True)
+
     def on_event(ended: str | None) -> None:
         if ended is not None:
             keeping.forget_checkpoint(folder, state.trials[ended])
+            if ahead.ident is None:
+                ahead.start()
         notify()
         watch(resolved, state)
 
     return Conductor(resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
 
 
-def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
-    if conductor.done:
-        return
+def _execute(
+    conductor: Conductor,
+    resolved: Resolved,
+    profile: Profile,
+    options: Options,
+    leaving: ExitStack,
+) -> None:
+    """Train what is left; what a run leaves behind meanwhile ends with `leaving`."""
     if options.in_process:
         from ablate.sweep import twin
 
@@ -153,11 +165,15 @@ def _execute(conductor: Conductor, profile: Profile, options: Options) -> None:
         return
     from ablate.sweep import cluster
 
-    with cluster.connected(profile) as scratch:
-        # Imports ray, which reads its settings then.
-        from ablate.sweep import tune_bridge
+    backbone = resolved.plan.study.backbones[0].text
+    connection = leaving.enter_context(cluster.connected(profile, backbone, resolved.places))
+    # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
+    from ablate.sweep import tune_bridge
 
-        tune_bridge.run(conductor, engines=cluster.engines(profile), folder=scratch)
+    scratch = connection.wait()
+    trained_by = cluster.engines(profile, connection.forks)
+    tune_bridge.run(conductor, engines=trained_by, folder=scratch)
+    connection.leave()
 
 
 def _own_device(profile: Profile) -> str:

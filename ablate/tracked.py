@@ -18,6 +18,8 @@ from ablate.store import StudyFolder
 from ablate.tracking import CellInfo, StudyInfo, Tracker, Writer
 from trials.spec import FAILED
 
+FIRST_SECONDS = 20.0
+"""How long MLflow leaves the machine to the first trials, unless one reports before."""
 CLOSING_SECONDS = 120.0
 AWAY_SECONDS = 5.0
 """How long the end of a run waits for a store that is slow, and for one that does not answer."""
@@ -45,6 +47,7 @@ def tracked(
         partial(Tracker, uri, resolved.plan.study.name, artifacts=None),
         state,
         Describer(resolved, folder),
+        patience=FIRST_SECONDS,
     )
     writer.start()
     interrupted = True

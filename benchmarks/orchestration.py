@@ -210,9 +210,10 @@ def measure(given: argparse.Namespace) -> Row:
             from ablate.tracking import Tracker
 
             Tracker(runner.tracking_uri(profile), "warm-up", artifacts=None)
-        with cluster.connected(profile) as scratch:
+        with cluster.connected(profile) as connection:
             from ablate.sweep import tune_bridge  # noqa: F401
 
+            scratch = connection.wait()
             work: Callable[[], None] = partial(run_tune, trials, reports, scratch)
             if mode != "tune":
                 settings = {"mode": mode, "search": given.search, "profile": profile}

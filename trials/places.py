@@ -24,6 +24,11 @@ class Places:
     models: tuple[str, ...] = ()
     base: str | None = None
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From plain JSON types, as `dataclasses.asdict` gives them."""
+        return cls(data=tuple(value["data"]), models=tuple(value["models"]), base=value["base"])
+
     @property
     def data_roots(self) -> tuple[Path, ...]:
         """`data` as paths."""
@@ -89,14 +94,11 @@ class Assignment:
     def from_json(cls, given: Mapping[str, Any] | str) -> Self:
         """Inverse of `to_json`; takes its text as well."""
         value = json.loads(given) if isinstance(given, str) else given
-        places = value["places"]
         return cls(
             **{
                 **value,
                 "spec": TrialSpec.from_json(value["spec"]),
-                "places": Places(
-                    data=tuple(places["data"]), models=tuple(places["models"]), base=places["base"]
-                ),
+                "places": Places.from_json(value["places"]),
                 "code": tuple(LocalCode(**c) for c in value["code"]),
             }
         )

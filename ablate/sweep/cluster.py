@@ -7,12 +7,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.profile import Profile
 from trials.errors import UserError
+from trials.forkserver import Server
+from trials.places import Places
 
 if TYPE_CHECKING:
     from ablate.sweep.engines import Engines
@@ -33,37 +36,87 @@ _HANDED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "TOKENIZER
 
 
 @contextmanager
-def connected(profile: Profile) -> Iterator[str]:
+def connected(
+    profile: Profile, backbone: str | None = None, places: Places | None = None
+) -> Iterator["Connection"]:
     """Connect to Ray for the time of a run.
 
     Without an address, a Ray of this run alone listens on the loopback interface, with a token
     of its own, and is gone afterwards with its temporary files. A process that is connected
     already keeps its connection.
 
-    Yields:
-        A folder for Tune's own files, removed afterwards.
-
-    Raises:
-        UserError: the cluster does not answer.
+    Args:
+        profile: where Ray is, and on what it runs.
+        backbone: what a server of forks on this machine reads ahead.
+        places: where that is looked up.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    if profile.address is None:
-        _make_token()
-    import ray
-
-    scratch = tempfile.mkdtemp(prefix="ablate-")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ours = not ray.is_initialized()
+    connection = Connection(profile, backbone, places)
     try:
-        if ours:
-            _initialise(ray, profile, scratch)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
-        yield scratch
+        yield connection
     finally:
-        if ours:
-            ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+        connection.close()
+
+
+class Connection:
+    """A connection to Ray that comes and goes while its owner does other things.
+
+    Attributes:
+        forks: a server of forks for jobs that train by themselves, where they all run on this
+            machine; else None.
+    """
+
+    def __init__(
+        self, profile: Profile, backbone: str | None = None, places: Places | None = None
+    ) -> None:
+        """Begin to connect."""
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        if profile.address is None:
+            _make_token()
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        self._ray = ray
+        self._scratch = tempfile.mkdtemp(prefix="ablate-")
+        self._thread = ThreadPoolExecutor(1, "ablate-ray")
+        self._is_ours = not ray.is_initialized()
+        self._is_leaving = False
+        self.forks: Server | None = None
+        # With an address or a connection of someone else's, jobs may run on other machines.
+        if self._is_ours and profile.address is None and profile.places in (None, 1):
+            self.forks = Server(self._scratch, backbone, places)
+        self._up = self._thread.submit(self._connect, profile)
+
+    def _connect(self, profile: Profile) -> None:
+        if self._is_ours:
+            _initialise(self._ray, profile, self._scratch)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
+
+    def wait(self) -> str:
+        """Wait until Ray is there.
+
+        Returns:
+            A folder for Tune's own files, removed afterwards.
+
+        Raises:
+            UserError: the cluster does not answer.
+        """
+        self._up.result()
+        return self._scratch
+
+    def leave(self) -> None:
+        """Begin to disconnect; a Ray of this run alone ends its processes."""
+        if self._is_ours and not self._is_leaving:
+            self._is_leaving = True
+            self._thread.submit(self._ray.shutdown)
+
+    def close(self) -> None:
+        """Disconnect, and wait until nothing is left."""
+        self.leave()
+        if self.forks is not None:
+            self.forks.close()
+        self._thread.shutdown()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _initialise(ray: Any, profile: Profile, scratch: str) -> None:
@@ -100,8 +153,12 @@ def _make_token() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
-def engines(profile: Profile) -> "Engines":
-    """What trains the trials of a run: on a CPU each job itself, on GPUs shared engines.
+def engines(profile: Profile, forks: Server | None = None) -> "Engines":
+    """What trains the trials of a run: on a CPU each job by itself, on GPUs shared engines.
+
+    Args:
+        profile: device, packs and limits.
+        forks: a server of forks for jobs that train by themselves; ended where it is not needed.
 
     Raises:
         UserError: a GPU is asked for, and the cluster has none.
@@ -113,7 +170,9 @@ def engines(profile: Profile) -> "Engines":
     if profile.max_gpus is not None and "GPU" in each:
         at_most = max(1, int(profile.max_gpus / each["GPU"]))
     if profile.places == 1 or (profile.places is None and "GPU" not in each):
-        return OwnEngines(each, at_most)
+        return OwnEngines(each, at_most, forks)
+    if forks is not None:
+        forks.close()
     return SharedEngines(profile.places, each, at_most)
 
 

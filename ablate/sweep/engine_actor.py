@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablate.sweep.stay import message, on_given_device
-from ablate.sweep.visit import Message
+from trials.forkserver import Message
 from trials.places import Assignment
 from trials.training.engine import Engine
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import ray
 
+from trials.forkserver import Server
 from trials.places import Assignment
 
 FIRST_PLACES = 4
@@ -29,10 +30,12 @@ class Engagement:
     """Where a trial goes.
 
     Attributes:
-        engine: name of the shared engine; None when the job trains it itself.
+        engine: name of the shared engine; None when the job trains it by itself.
+        forks: address of the server that has a process ready for the job; None where there is none.
     """
 
-    engine: str | None
+    engine: str | None = None
+    forks: str | None = None
 
 
 class Engines(Protocol):
@@ -64,8 +67,21 @@ class Engines(Protocol):
 class OwnEngines:
     """Every job's process trains its trial alone."""
 
-    def __init__(self, resources: Mapping[str, float], at_most: int | None = None) -> None:
+    def __init__(
+        self,
+        resources: Mapping[str, float],
+        at_most: int | None = None,
+        forks: Server | None = None,
+    ) -> None:
+        """Nothing is started here.
+
+        Args:
+            resources: what each job takes of the cluster.
+            at_most: jobs at once; None for as many as there is room for.
+            forks: a server on the one machine that all jobs run on; ended with this.
+        """
         self.job_resources = resources
+        self._forks = forks
         self._slots = Slots(resources, at_most)
 
     @property
@@ -82,7 +98,7 @@ class OwnEngines:
 
     def place(self, assignment: Assignment) -> Engagement:
         """Wherever Tune finds room for the job."""
-        return Engagement(None)
+        return Engagement(forks=None if self._forks is None else self._forks.address)
 
     def stop(self, trial: str) -> None:
         """Tune stops the job."""
@@ -92,6 +108,8 @@ class OwnEngines:
 
     def close(self) -> None:
         """Tune ends the jobs."""
+        if self._forks is not None:
+            self._forks.close()
 
 
 class Slots:

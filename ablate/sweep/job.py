@@ -1,11 +1,13 @@
 """A Tune job: one trial, in a process that stays warm for the next.
 
 With a pack of one the job's process is itself the engine: imports, backbone and tokenised data
-stay in the process, and `reset_config` only hands it another trial. With larger packs the job is
-light: it takes its trial to a shared engine and passes on what that has to say.
+stay in the process, and `reset_config` only hands it another trial. Where its machine has a server
+of forks, a process from there does so in its stead, and the imports are done already. With larger
+packs the job takes its trial to a shared engine and passes on what that has to say.
 """
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -26,6 +28,7 @@ class Job(tune.Trainable):  # type: ignore[misc]
         """Take an assignment; it is loaded at the first step, where a failure is a result."""
         self._assignment = Assignment.from_json(config["assignment"])
         self._engine_name: str | None = config.get("engine")
+        self._forks: str | None = config.get("forks")
         self._stay: Stay | None = None
 
     def step(self) -> dict[str, Any]:
@@ -49,6 +52,11 @@ class Job(tune.Trainable):  # type: ignore[misc]
             from ablate.sweep.visit import SharedStay
 
             return SharedStay(self._assignment, self._engine_name)
+        if self._forks is not None:
+            from ablate.sweep.visit import ForkedStay
+
+            with suppress(OSError):
+                return ForkedStay(self._assignment, self._forks)
         from ablate.sweep.stay import OwnStay
 
         return OwnStay(self._assignment)

@@ -8,6 +8,7 @@ own experiment files are written to a temporary folder and never read: the journ
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ray import tune
@@ -58,7 +59,7 @@ class Desk(Searcher):  # type: ignore[misc]
         self._held = None
         self.trial_of[trial_id] = assignment.spec.id
         # As one text: Tune copies a configuration some ten times, and takes apart what is nested.
-        return {"assignment": json.dumps(assignment.to_json()), "engine": engagement.engine}
+        return {"assignment": json.dumps(assignment.to_json()), **asdict(engagement)}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -1,12 +1,15 @@
-"""A trial's visit to an engine, as its job sees it. Light: nothing here imports torch."""
+"""A trial's visit to another process, as its job sees it. Light: nothing here imports torch."""
 
+import functools
 import json
 import time
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Protocol
 
 import ray
 from ray.exceptions import RayActorError
 
+from trials.forkserver import Died, Message, Visitor
 from trials.places import Assignment
 from trials.spec import TrialResult
 
@@ -17,9 +20,6 @@ RETURN_SECONDS = 600.0
 PAUSE_SECONDS = 1.0
 """How long it waits before it asks again."""
 
-Message = dict[str, Any]
-"""`progress` (a report as JSON types, or None at the end) and `result`, as events have them."""
-
 
 class Stay(Protocol):
     """A trial at an engine."""
@@ -29,6 +29,37 @@ class Stay(Protocol):
 
     def leave(self) -> None:
         """Stop the trial, if it has not ended."""
+
+
+class ForkedStay:
+    """A trial that is trained alone by a process forked for this job.
+
+    Where that dies the job fails, as it would if its own process had died.
+    """
+
+    def __init__(self, assignment: Assignment, address: str) -> None:
+        """Hand the trial to this job's process at a server of forks.
+
+        Raises:
+            OSError: the server is not there.
+        """
+        self._visitor = _visitor(address)
+        self._visitor.begin(assignment, has_gpu=has_gpu())
+
+    def next(self) -> Message:
+        """Let it train to the next evaluation."""
+        return placed(self._visitor.next())
+
+    def leave(self) -> None:
+        """Stop the trial."""
+        with suppress(Died):
+            self._visitor.leave()
+
+
+@functools.cache
+def _visitor(address: str) -> Visitor:
+    """This job's process at a server, which stays for its later trials."""
+    return Visitor(address)
 
 
 class SharedStay:
@@ -86,6 +117,20 @@ class SharedStay:
             ray.get_actor(self._name).leave.remote(self._trial)
         except (RayActorError, ValueError):
             return
+
+
+def has_gpu() -> bool:
+    """Whether Ray gave this process a GPU."""
+    return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
+
+
+def placed(told: Message) -> Message:
+    """A message with the node and GPU of this process in its result's environment."""
+    context = ray.get_runtime_context()
+    gpus = ",".join(context.get_accelerator_ids().get("GPU", []))
+    where = {"node": context.get_node_id()[:12], **({"gpu": gpus} if gpus else {})}
+    result = told["result"]
+    return {**told, "result": {**result, "environment": {**result["environment"], **where}}}
 
 
 def _first_line(error: Exception) -> str:

@@ -35,6 +35,7 @@ class Writer:
         describe: Describe,
         *,
         interval: float = 1.0,
+        patience: float = 0.0,
     ) -> None:
         """Nothing is opened before `start`.
 
@@ -44,12 +45,15 @@ class Writer:
             describe: what is to be known of cells and study at a state; called in the thread,
                 with a copy of the state.
             interval: seconds between two synchronisations, at least.
+            patience: seconds that nothing is opened, unless a trial reports or ends before:
+                opening a store takes the time of a CPU that trials need to start.
         """
         self.problems: list[str] = []
         self._connect = connect
         self._state = state
         self._describe = describe
         self._interval = interval
+        self._patience = patience
         self._mirror = journal.State()
         self._tracker: Tracker | None = None
         self._wake = threading.Event()
@@ -61,7 +65,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ablate-tracking", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first synchronisation follows at once."""
+        """Begin; the first synchronisation follows at once, or after `patience`."""
         self._wake.set()
         self._thread.start()
 
@@ -89,6 +93,9 @@ class Writer:
         return self._is_done
 
     def _run(self) -> None:
+        until = time.monotonic() + self._patience
+        while not self._closing.is_set() and time.monotonic() < until and not self._has_news():
+            self._closing.wait(min(0.2, self._patience))
         failures = 0
         while not self._closing.is_set():
             self._wake.wait()
@@ -106,6 +113,9 @@ class Writer:
                 return
             time.sleep(_LAST_PAUSE)
         self._is_done = True
+
+    def _has_news(self) -> bool:
+        return any(trial.reports or trial.final for trial in list(self._state.trials.values()))
 
     def _attempt(self) -> bool:
         return self._guarded(self._sync)

@@ -93,7 +93,8 @@ def train(name):
         "free": until(lambda: ray.available_resources().get("CPU") == whole["CPU"]),
     }
 
-with cluster.connected(Profile(cpus=2)):
+with cluster.connected(Profile(cpus=2)) as connection:
+    connection.wait()
     told = {"quiet": train("quiet")}
     (place / "kill").touch()
     told["killed"] = train("killed")

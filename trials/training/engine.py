@@ -8,7 +8,7 @@ of who drives it: a Ray job, a Ray actor, or a plain loop.
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -336,7 +336,7 @@ def _forget(error: Exception) -> None:
         torch.cuda.empty_cache()
 
 
-def train(assignment: Assignment) -> Iterator[Event]:
+def train(assignment: Assignment) -> Generator[Event]:
     """Train one trial alone, in this process; its last event has no report."""
     with Engine() as engine:
         engine.join(assignment)

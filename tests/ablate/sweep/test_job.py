@@ -17,8 +17,10 @@ with warnings.catch_warnings():
     from ablate.sweep import stay, visit
     from ablate.sweep.job import PROGRESS, RESULT, Job
 
+from trials.forkserver import Died
 from trials.places import Assignment, Places
 from trials.spec import TrialResult
+from trials.training import engine
 from trials.training.engine import Event
 
 
@@ -29,7 +31,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     context = SimpleNamespace(
         get_accelerator_ids=lambda: {"GPU": list(found)}, get_node_id=lambda: "0123456789abcdef"
     )
-    monkeypatch.setattr(stay.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(visit.ray, "get_runtime_context", lambda: context)
     return found
 
 
@@ -85,9 +87,8 @@ def told(job: Job, given: Assignment) -> None:
 def test_a_job_trains_one_trial_and_takes_another(
     gpus: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(stay, "Engine", FakeEngine)
+    monkeypatch.setattr(engine, "Engine", FakeEngine)
     monkeypatch.setattr(FakeEngine, "joined", [])
-    monkeypatch.setattr(FakeEngine, "left", [])
     monkeypatch.setattr(FakeEngine, "open", 0)
     first, second = assignment(tmp_path / "1", 1), assignment(tmp_path / "2", 2)
     process: Job = object.__new__(Job)
@@ -109,7 +110,6 @@ def test_a_job_trains_one_trial_and_takes_another(
     process.cleanup()
     assert FakeEngine.open == 0
     assert FakeEngine.joined == [first.spec.id, second.spec.id]
-    assert FakeEngine.left == [second.spec.id]
 
 
 def test_a_trial_with_an_engine_goes_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -136,6 +136,59 @@ def test_a_trial_with_an_engine_goes_there(monkeypatch: pytest.MonkeyPatch, tmp_
     assert last["done"]
     assert PROGRESS not in last
     assert json.loads(last[RESULT]) == {"status": "finished"}
+
+
+def test_a_trial_goes_to_a_process_that_was_forked_for_the_job(
+    gpus: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same one for all trials of the job."""
+    made: list[tuple[str, Any]] = []
+
+    class Process:
+        def __init__(self, address: str) -> None:
+            made.append(("come", address))
+
+        def begin(self, given: Assignment, *, has_gpu: bool) -> None:
+            made.append((given.spec.id, has_gpu))
+
+        def next(self) -> Any:
+            return {"progress": None, "result": {"status": "finished", "environment": {"a": "b"}}}
+
+        def leave(self) -> None:
+            made.append(("left", None))
+            raise Died
+
+    monkeypatch.setattr(visit, "Visitor", Process)
+    visit._visitor.cache_clear()
+    first, second = assignment(tmp_path, 1), assignment(tmp_path, 2)
+    process: Job = object.__new__(Job)
+    process.setup({"assignment": first.to_json(), "engine": None, "forks": "/place"})
+    assert not made
+    step = process.step()
+    assert step["done"]
+    environment = json.loads(step[RESULT])["environment"]
+    assert environment == {"a": "b", "node": "0123456789ab"}
+    gpus += ["0"]
+    process.reset_config({"assignment": second.to_json(), "engine": None, "forks": "/place"})
+    process._stay = process._begin()
+    process.cleanup()
+    visit._visitor.cache_clear()
+    assert made == [("come", "/place"), (first.spec.id, False), (second.spec.id, True),
+                    ("left", None)]  # fmt: skip
+
+
+def test_a_job_trains_itself_where_no_server_answers(
+    gpus: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engine, "Engine", FakeEngine)
+    monkeypatch.setattr(FakeEngine, "joined", [])
+    visit._visitor.cache_clear()
+    given = assignment(tmp_path)
+    process: Job = object.__new__(Job)
+    process.setup({"assignment": given.to_json(), "forks": str(tmp_path / "nobody")})
+    assert not process.step()["done"]
+    assert FakeEngine.joined == [given.spec.id]
+    process.cleanup()
 
 
 def test_what_cannot_start_is_a_result(gpus: list[str], tmp_path: Path) -> None:

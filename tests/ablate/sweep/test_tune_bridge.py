@@ -108,6 +108,7 @@ def test_one_more_is_given_than_there_are_places(cluster: dict[str, float]) -> N
     assert isinstance(told, str), "Tune takes apart and copies what is nested"
     assert json.loads(json.dumps(Assignment.from_json(told).to_json())) == json.loads(told)
     assert given[0]["engine"] is None
+    assert given[0]["forks"] is None
     assert list(at.trial_of) == ["t0", "t1", "t2"]
     assert set(at.trial_of.values()) == stub.running
     stub.finish(at.trial_of["t1"], TrialResult(status="finished"))
