@@ -85,7 +85,7 @@ def _claim(planned: PlannedClaim) -> Claim:
 
 def read_ahead() -> None:
     """Import what a report is drawn with, so that the end of a run does not wait for it."""
-    for module in ("ablate.report.render", "matplotlib.backends.backend_svg", "scipy.stats"):
+    for module in ("ablate.report.render", "matplotlib.backends.backend_svg", "scipy.special"):
         importlib.import_module(module)
 
 

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,10 +102,10 @@ def _conduct(
     plan, state = resolved.plan, record.state
     placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
-    with tracked(resolved, uri, folder, state) as notify, ExitStack() as leaving:
+    with tracked(resolved, uri, folder, state) as notify:
         course = conductor(resolved, placed, folder, record, notify, watch)
         if not course.done:
-            _execute(course, resolved, profile, options, leaving)
+            _execute(course, resolved, profile, options)
         outcome = _outcome(course)
         record.append(journal.ended(outcome))
         watch(resolved, state)
@@ -150,14 +149,8 @@ def conductor(
     return Conductor(resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
 
 
-def _execute(
-    conductor: Conductor,
-    resolved: Resolved,
-    profile: Profile,
-    options: Options,
-    leaving: ExitStack,
-) -> None:
-    """Train what is left; what a run leaves behind meanwhile ends with `leaving`."""
+def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options: Options) -> None:
+    """Train what is left."""
     if options.in_process:
         from ablate.sweep import twin
 
@@ -166,14 +159,13 @@ def _execute(
     from ablate.sweep import cluster
 
     backbone = resolved.plan.study.backbones[0].text
-    connection = leaving.enter_context(cluster.connected(profile, backbone, resolved.places))
-    # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
-    from ablate.sweep import tune_bridge
+    with cluster.connected(profile, backbone, resolved.places) as connection:
+        # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
+        from ablate.sweep import tune_bridge
 
-    scratch = connection.wait()
-    trained_by = cluster.engines(profile, connection.forks)
-    tune_bridge.run(conductor, engines=trained_by, folder=scratch)
-    connection.leave()
+        scratch = connection.wait()
+        engines = cluster.engines(profile, connection.forks)
+        tune_bridge.run(conductor, engines=engines, folder=scratch)
 
 
 def _own_device(profile: Profile) -> str:

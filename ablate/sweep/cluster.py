@@ -1,5 +1,6 @@
 """The Ray that a sweep runs on: one of this machine for the time of the run, or a cluster."""
 
+import gc
 import logging
 import os
 import secrets
@@ -58,7 +59,7 @@ def connected(
 
 
 class Connection:
-    """A connection to Ray that comes and goes while its owner does other things.
+    """A connection to Ray that comes up while its owner does other things.
 
     Attributes:
         forks: a server of forks for jobs that train by themselves, where they all run on this
@@ -80,7 +81,6 @@ class Connection:
         self._scratch = tempfile.mkdtemp(prefix="ablate-")
         self._thread = ThreadPoolExecutor(1, "ablate-ray")
         self._is_ours = not ray.is_initialized()
-        self._is_leaving = False
         self.forks: Server | None = None
         # With an address or a connection of someone else's, jobs may run on other machines.
         if self._is_ours and profile.address is None and profile.places in (None, 1):
@@ -104,18 +104,20 @@ class Connection:
         self._up.result()
         return self._scratch
 
-    def leave(self) -> None:
-        """Begin to disconnect; a Ray of this run alone ends its processes."""
-        if self._is_ours and not self._is_leaving:
-            self._is_leaving = True
-            self._thread.submit(self._ray.shutdown)
-
     def close(self) -> None:
-        """Disconnect, and wait until nothing is left."""
-        self.leave()
+        """Disconnect; a Ray of this run alone ends its processes."""
+        if self._is_ours:
+            # Ray ends a process in which garbage of its own is collected while it shuts down.
+            gc.collect()
+            gc.disable()
+            try:
+                # In another thread than it came up in it would wait for seconds.
+                self._thread.submit(self._ray.shutdown).result()
+            finally:
+                gc.enable()
+        self._thread.shutdown()
         if self.forks is not None:
             self.forks.close()
-        self._thread.shutdown()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 

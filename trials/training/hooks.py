@@ -95,14 +95,24 @@ class Forward:
         if not self.training or not any(probabilities):
             return None
         self.calls[place] += 1
+        if own is None:
+            own = [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self.shapes]
+        if len(self.members) == 1 and own[0] == x.shape:
+            return self._drawn(x, place, 0, probabilities[0], own[0]).to(x.dtype)
         parts = x.new_ones(len(self.members), -(-x.shape[0] // len(self.members)), *x.shape[1:])
-        for k, (member, p) in enumerate(zip(self.members, probabilities, strict=True)):
+        for k, (p, shape) in enumerate(zip(probabilities, own, strict=True)):
             if p:
-                shape = (*self.shapes[k][: x.dim() - 1], x.shape[-1]) if own is None else own[k]
-                where = (place, self.calls[place], member.step, self.microbatch)
-                part = drawn_mask(shape, p, member.spec.seed, where, x.device)
-                parts[k][tuple(slice(size) for size in shape)].copy_(part)
+                drawn = self._drawn(x, place, k, p, shape)
+                parts[k][tuple(slice(size) for size in shape)].copy_(drawn)
         return parts.view(x.shape)
+
+    def _drawn(
+        self, x: Tensor, place: str, k: int, probability: float, shape: tuple[int, ...]
+    ) -> Tensor:
+        """One member's mask, at its own shape."""
+        member = self.members[k]
+        where = (place, self.calls[place], member.step, self.microbatch)
+        return drawn_mask(shape, probability, member.spec.seed, where, x.device)
 
     @property
     def drops_attention(self) -> bool:

@@ -304,6 +304,6 @@ def test_positions_drop_as_positions_and_not_as_tokens() -> None:
 
 def test_other_families_have_none_of_it() -> None:
     backbone = small_backbone()
-    hooks = Hooks(backbone.model, backbone.family.head, "none")
+    hooks = Hooks(backbone)
     assert not disentangled._SOURCES
     hooks.remove()

@@ -101,7 +101,7 @@ def test_without_a_pass_hooks_change_nothing(family: str) -> None:
     ids = torch.tensor([DATA.input_ids[0]])
     with torch.no_grad():
         before = backbone.model(ids).logits
-        hooks = Hooks(backbone.model, backbone.family.head, "none")
+        hooks = Hooks(backbone)
         assert torch.equal(backbone.model(ids).logits, before)
         hooks.remove()
     assert not any(m._forward_hooks for m in backbone.model.modules())
