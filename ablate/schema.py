@@ -6,6 +6,7 @@ sections at once, is checked in `ablate.checks`.
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -43,8 +44,9 @@ def shown(value: Any) -> str:
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a number, but got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"must be finite, but got {value!r}")
+    # A whole number may be too large for any float.
+    if abs(value) > sys.float_info.max or math.isnan(value):
+        raise ValueError(f"must be finite, but got {shown(value)[:40]}")
     return value
 
 

@@ -90,8 +90,8 @@ class Field:
             return f"must be a number, but got {value!r}"
         if expected == "int" and not isinstance(value, int):
             return f"must be a whole number, but got {value!r}"
-        if value != value or value in (float("inf"), float("-inf")):
-            return f"must be finite, but got {value!r}"
+        if value != value or abs(value) > sys.float_info.max:
+            return f"must be finite, but got {str(value)[:40]}"
         if self.low is not None and value < self.low:
             return f"must be at least {self.low}, but got {value!r}"
         if self.high is not None and value > self.high:

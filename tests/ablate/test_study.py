@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ablate.study import Study, json_schema
@@ -774,6 +774,9 @@ junk = st.sampled_from(
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(_paths(BASE)[1:]), junk), min_size=1, max_size=4))
+@example([(("tune", "space", "learning_rate", "low"), 10**400)])
+@example([(("train", "learning_rate"), 10**400)])
+@example([(("arms", 0, "rank"), 10**400)])
 def test_whatever_is_wrong_is_the_users_mistake(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     keys = copy.deepcopy(BASE)
     for path, new in changes:

@@ -104,7 +104,7 @@ class FakeWriter:
 
     problems: list[str] = ["it is away"]
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *given: Any, patience: float) -> None:
         self.said: list[Any] = []
         FakeWriter.last = self  # type: ignore[attr-defined]
 
