@@ -6,13 +6,15 @@ Every call of `Client` is one request to the store, so that a test can fail each
 import functools
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from ablate.tracking.uris import redact
+from ablate.tracking.uris import redact, sqlite_file
 from trials.errors import UserError
 
 P = ParamSpec("P")
@@ -24,6 +26,9 @@ MAX_METRICS = 800
 
 MAX_PARAMS = 100
 MAX_TAGS = 100
+
+_ABANDONED_SECONDS = 3600.0
+"""Age of a half-made store that nobody is making any more."""
 
 # A driver must not wait minutes for a server that is away: the writer tries again by itself.
 _SETTINGS = {
@@ -92,6 +97,32 @@ def _request(call: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
+def _make_store(file: Path, opened: Callable[[Path], Any]) -> None:
+    """Make a SQLite store beside its place and put it there whole.
+
+    MLflow makes its schema in 60 steps; a store that was cut off between two is never opened again.
+    Of several processes that make one at the same time the first wins.
+    """
+    for left in file.parent.glob(f".{file.name}-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                left.unlink()
+    made = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        opened(made).search_experiments(max_results=1)
+        if file.is_file() and not file.stat().st_size:
+            file.unlink()
+        try:
+            os.link(made, file)
+        except FileExistsError:
+            return
+        except OSError:  # A file system without links.
+            if not file.exists():
+                made.rename(file)
+    finally:
+        made.unlink(missing_ok=True)
+
+
 class Client:
     """One store.
 
@@ -116,6 +147,11 @@ class Client:
             raise UserError(message) from None
         self.uri = uri
         self._entities: Any = entities
+        file = sqlite_file(uri)
+        if file is not None and not (file.is_file() and file.stat().st_size):
+            _make_store(
+                file, lambda place: MlflowClient(f"sqlite:///{place}", f"sqlite:///{place}")
+            )
         self._mlflow: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     @_request
