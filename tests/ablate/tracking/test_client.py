@@ -14,8 +14,7 @@ OPEN = "import sys; from ablate.tracking.client import Client; Client(sys.argv[1
 
 
 def halves(folder: Path) -> list[Path]:
-    names = [name for name in os.listdir(folder) if name.startswith(".mlflow.db-")]
-    return [folder / name for name in names if not name.endswith("-journal")]
+    return [path for path in folder.glob(".mlflow.db-*") if not path.name.endswith("-journal")]
 
 
 @pytest.mark.parametrize("size", [4096, 300_000])
