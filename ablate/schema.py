@@ -4,7 +4,6 @@ Every model is frozen and refuses keys that it does not know. What needs the cat
 sections at once, is checked in `ablate.checks`.
 """
 
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,8 +43,7 @@ def shown(value: Any) -> str:
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a number, but got {value!r}")
-    # A whole number may be too large for any float.
-    if abs(value) > sys.float_info.max or math.isnan(value):
+    if value != value or abs(value) > sys.float_info.max:  # A whole number may be beyond it.
         raise ValueError(f"must be finite, but got {shown(value)[:40]}")
     return value
 

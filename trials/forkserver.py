@@ -54,7 +54,9 @@ class Server:
         address: where visitors come; None where this system has none.
     """
 
-    def __init__(self, folder: str, backbone: str | None = None, places: Places | None = None):
+    def __init__(
+        self, folder: str, backbone: str | None = None, places: Places | None = None
+    ) -> None:
         """Start it; it is there at once for visitors, who wait until its imports are done.
 
         Args:

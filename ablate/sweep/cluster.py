@@ -74,17 +74,18 @@ class Connection:
             os.environ.setdefault(name, value)
         if profile.address is None:
             _make_token()
+        self._scratch = tempfile.mkdtemp(prefix="ablate-")
+        self._is_ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+        self.forks: Server | None = None
+        # With an address or a connection of someone else's, jobs may run on other machines.
+        if self._is_ours and profile.address is None and profile.places in (None, 1):
+            # First of all, for its imports take as long as all that follows.
+            self.forks = Server(self._scratch, backbone, places)
         import ray
 
         logging.getLogger("ray").setLevel(logging.ERROR)
         self._ray = ray
-        self._scratch = tempfile.mkdtemp(prefix="ablate-")
         self._thread = ThreadPoolExecutor(1, "ablate-ray")
-        self._is_ours = not ray.is_initialized()
-        self.forks: Server | None = None
-        # With an address or a connection of someone else's, jobs may run on other machines.
-        if self._is_ours and profile.address is None and profile.places in (None, 1):
-            self.forks = Server(self._scratch, backbone, places)
         self._up = self._thread.submit(self._connect, profile)
 
     def _connect(self, profile: Profile) -> None:
