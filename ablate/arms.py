@@ -105,7 +105,7 @@ def _entry_mistakes(index: int, entry: Mapping[str, Any], methods: Methods) -> l
 
 def _unknown(method: str, methods: Methods) -> str:
     """What to say of a method that there is not."""
-    if method.startswith("peft."):
+    if method.startswith(catalogue.OF_PEFT):
         try:
             catalogue.lookup("method", method)
         except UserError as error:

@@ -30,7 +30,9 @@ def json_schema() -> dict[str, Json]:
     }
     keys["targets"] = _targets()
     methods = Methods(catalogue.methods())
-    arms = [_arm(name, methods) for name in methods.classes if not name.startswith("peft.")]
+    arms = [
+        _arm(name, methods) for name in methods.classes if not name.startswith(catalogue.OF_PEFT)
+    ]
     arms.append(_LIBRARY)
     keys["arms"] = {"type": "array", "minItems": 1, "items": {"anyOf": arms}}
     return {"$schema": _DIALECT, **schema, "title": "A study of ablate"}

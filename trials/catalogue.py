@@ -23,6 +23,9 @@ from trials.errors import Problem, UserError, nearest
 Kind = Literal["method", "task"]
 T = TypeVar("T")
 
+OF_PEFT = "peft."
+"""How the name of a method starts that is a configuration of the `peft` library."""
+
 _registry: dict[Kind, dict[str, type]] = {"method": {}, "task": {}}
 
 
@@ -179,10 +182,15 @@ def methods(named: Sequence[str] = ()) -> Mapping[str, type]:
     _load_package("trials.methods")
     _load_entry_points("ablate.methods")
     for name in named:
-        if name.startswith("peft.") and name not in _registry["method"]:
-            with suppress(UserError):
-                importlib.import_module("trials.methods.peft").describe(name)
+        with suppress(UserError):
+            _describe(name)
     return dict(sorted(_registry["method"].items()))
+
+
+def _describe(name: str) -> None:
+    """Register a configuration of the `peft` library, where a method's name is that of one."""
+    if name.startswith(OF_PEFT) and name not in _registry["method"]:
+        importlib.import_module("trials.methods.peft").describe(name)
 
 
 def tasks() -> Mapping[str, type]:
@@ -200,10 +208,9 @@ def lookup(kind: Kind, name: str) -> type:
     Raises:
         UserError: nothing is registered under that name; the nearest name is suggested.
     """
+    if kind == "method":
+        _describe(name)
     table = methods() if kind == "method" else tasks()
-    if kind == "method" and name.startswith("peft.") and name not in table:
-        importlib.import_module("trials.methods.peft").describe(name)
-        return _registry[kind][name]
     if name not in table:
         raise UserError(f"no {kind} called '{name}'{nearest(name, table)}")
     return table[name]
@@ -211,7 +218,7 @@ def lookup(kind: Kind, name: str) -> type:
 
 def packs(method: str) -> bool:
     """Whether a method's trials share passes; it is taken to, as long as its code is not loaded."""
-    if method.startswith("peft."):
+    if method.startswith(OF_PEFT):
         return False
     _load_package("trials.methods")
     _load_entry_points("ablate.methods")

@@ -73,7 +73,6 @@ class Server:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(address)
             listening.listen(128)
-            os.set_inheritable(listening.fileno(), True)
             ahead = json.dumps([backbone, asdict(places or Places())])
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(listening.fileno()), ahead],
@@ -162,10 +161,10 @@ def message(event: Event) -> Message:
 
 def on_given_device(assignment: Assignment, *, has_gpu: bool) -> Assignment:
     """Decide what `auto` is: a GPU where the process was given one that torch can use."""
-    import torch
-
     if assignment.device != "auto":
         return assignment
+    import torch
+
     return replace(assignment, device="cuda" if has_gpu and torch.cuda.is_available() else "cpu")
 
 

@@ -78,7 +78,8 @@ class Connection:
         self._is_ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
         self.forks: Server | None = None
         # With an address or a connection of someone else's, jobs may run on other machines.
-        if self._is_ours and profile.address is None and profile.places in (None, 1):
+        is_alone = profile.places == 1 or (profile.places is None and profile.device != "cuda")
+        if self._is_ours and profile.address is None and is_alone:
             # First of all, for its imports take as long as all that follows.
             self.forks = Server(self._scratch, backbone, places)
         import ray
@@ -109,13 +110,15 @@ class Connection:
         """Disconnect; a Ray of this run alone ends its processes."""
         if self._is_ours:
             # Ray ends a process in which garbage of its own is collected while it shuts down.
+            was_collecting = gc.isenabled()
             gc.collect()
             gc.disable()
             try:
                 # In another thread than it came up in it would wait for seconds.
                 self._thread.submit(self._ray.shutdown).result()
             finally:
-                gc.enable()
+                if was_collecting:
+                    gc.enable()
         self._thread.shutdown()
         if self.forks is not None:
             self.forks.close()

@@ -180,6 +180,14 @@ class Method:
         """
         raise NotImplementedError(f"method '{self.name}' has no adapt")
 
+    def configured(self, targeted: Sequence[Site]) -> Any:
+        """Its configuration in the `peft` library, where it `exports` and `packs` not.
+
+        Args:
+            targeted: the linear maps that the trial's targets name.
+        """
+        raise NotImplementedError(f"method '{self.name}' has no configured")
+
     def absorb(self, model: nn.Module) -> None:
         """Put what `adapt` added to a model into its plain weights, in place.
 

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trials.catalogue import hyper, register
+from trials.catalogue import OF_PEFT, hyper, register
 from trials.errors import UserError, nearest
 from trials.methods.base import Method, Site
 
 if TYPE_CHECKING:
     from torch import Generator, nn
 
-PREFIX = "peft."
 _OF_THE_STUDY = frozenset(
     {
         "task_type",
@@ -73,7 +72,7 @@ class PeftMethod(Method):
         }
         return cls.configuration(**given)
 
-    def configured(self, targeted: Sequence[Site] = ()) -> Any:
+    def configured(self, targeted: Sequence[Site]) -> Any:
         """The library's configuration of this trial.
 
         Args:
@@ -152,7 +151,7 @@ def describe(name: str) -> None:
         for key, value in vars(peft).items()
         if isinstance(value, type) and issubclass(value, peft.PeftConfig) and _is_tuner(value)
     }
-    key = name.removeprefix(PREFIX)
+    key = name.removeprefix(OF_PEFT)
     if key in _STEERED:
         raise UserError(f"{name} must be called at every step by who trains it: {_STEERED[key]}")
     if key not in classes:

@@ -118,7 +118,7 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
     """Let the library write what it made itself, over a plain backbone with the trial's head."""
     from peft import TaskType, get_peft_model
 
-    configured = member.method.configured(member.sites)  # type: ignore[attr-defined]
+    configured = member.method.configured(member.sites)
     configured.task_type = TaskType.SEQ_CLS
     configured.modules_to_save = _head_modules(backbone)
     model = copy.deepcopy(backbone.model)
