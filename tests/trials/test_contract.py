@@ -13,6 +13,7 @@ from trials.errors import UserError
 from trials.methods.base import Update
 from trials.methods.lora import LoRA
 from trials.methods.tlora import TLoRA
+from trials.methods.vera import VeRA
 
 # Exporting copies the model, and peft asks it for an attribute that transformers renames.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -49,6 +50,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "incre-roberta": ("increlora", {"rank": 4, "interval": 2, "family": "roberta"}),
     "incre-llama": ("increlora", {"rank": 4, "interval": 1, "family": "llama"}),
     "incre-deberta": ("increlora", {"rank": 4, "interval": 2, "family": "deberta-v2"}),
+    "vera": ("vera", {"rank": 6}),
+    "vera-roberta": ("vera", {"rank": 40, "d_initial": 1.0, "family": "roberta"}),
+    "vera-llama": ("vera", {"rank": 6, "family": "llama"}),
+    "vera-deberta": ("vera", {"rank": 6, "family": "deberta-v2"}),
     "houlsby": ("adapter", {"bottleneck": 4}),
     "houlsby-llama": ("adapter", {"activation": "silu", "family": "llama"}),
     "houlsby-deberta": ("adapter", {"activation": "relu", "family": "deberta-v2"}),
@@ -150,6 +155,21 @@ class MovesFrozen(TLoRA):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharesGlobalDraws(VeRA):
+    """Draws what its sites share elsewhere than from the trial's stream: lost on a resume."""
+
+    def shared(self, sites: Any, generator: Any) -> Any:
+        values = super().shared(sites, generator)
+        return {name: torch.rand(value.shape) for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovesShared(VeRA):
+    def after_step(self, groups: Any, step: int, num_steps: int) -> None:
+        groups[0]["b"].mul_(1.001)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StateOnTheObject(LoRA):
     """The scale depends on how often this object has taken a step: lost on a resume."""
 
@@ -189,6 +209,9 @@ BROKEN = [
     (GlobalRandomness, "resume", "parameters differ"),
     (GlobalRandomness, "merging", "merged outputs differ"),
     (MovesFrozen, "ownership", "frozen parameter sites.0.a has changed"),
+    (MovesShared, "ownership", "frozen parameter shared.b has changed"),
+    (SharesGlobalDraws, "resume", "parameters differ"),
+    (SharesGlobalDraws, "packing", "from those of the trial alone"),
     (StateOnTheObject, "resume", "parameters differ"),
     (StateOnTheObject, "saving", "outputs after loading differ"),
     (SharedByAllTrials, "packing", "from those of the trial alone"),

@@ -51,7 +51,7 @@ class Update:
     Attributes:
         left: (S, O, R).
         core: (S, R, R), or None for the identity.
-        right: (S, R, I).
+        right: (S, R, I); (1, R, I) where the sites share it, which then takes memory once.
         scale: a number, or a tensor that broadcasts over (S, 1, 1).
         inner: (S, R) added to `right · x`, or None.
         activation: what bends `right · x + inner`, by the name of a function of
@@ -85,14 +85,21 @@ class Update:
         """The same change as two factors, (S, O, R) and (S, R, I), with scale and core within.
 
         Scale and core go into the factor with fewer elements, which costs least; to the left of
-        an activation.
+        an activation, or of a factor that is shared.
         """
         left, right = self.left, self.right
-        if self.activation is not None or left.shape[-2] <= right.shape[-1]:
+        if self.shares_right:
+            right = right.expand(len(left), -1, -1)
+        if self.shares_right or self.activation or left.shape[-2] <= right.shape[-1]:
             left = left if self.core is None else left @ self.core
             return left * self.scale, right
         right = right if self.core is None else self.core @ right
         return left, right * self.scale
+
+    @property
+    def shares_right(self) -> bool:
+        """Whether several sites have one right factor between them."""
+        return len(self.right) < len(self.left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +167,27 @@ class Method:
             name -> tensor without the site axis. The engine stacks sites of equal shape.
         """
         raise NotImplementedError(f"method '{self.name}' has no init")
+
+    def shared(self, sites: Sequence[Site], generator: Generator) -> dict[str, Tensor]:
+        """Fixed values that all sites of a trial share, on the CPU; by default none.
+
+        They are drawn anew from the trial's seed wherever it continues.
+
+        Args:
+            sites: all that the trial adapts.
+            generator: a stream of its own.
+
+        Returns:
+            name -> tensor without a site axis.
+        """
+        return {}
+
+    def shared_at(self, site: Site, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What sites of a shape see of the shared values; by default all. Views take no memory.
+
+        `update` finds them among the parameters with a site axis of 1.
+        """
+        return dict(shared)
 
     def update(self, p: Parameters) -> Update:
         """The factors from the parameters of S sites; only `@`, `.mT` and broadcasting."""
