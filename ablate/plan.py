@@ -19,6 +19,7 @@ from ablate.precedence import recipe_values
 from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
+from trials import catalogue
 from trials.errors import UserError
 from trials.spec import Json, Splits, Stage, TrialSpec, canonical_json, digest
 
@@ -241,7 +242,7 @@ def _cell(
         backbone=backbone.name,
         backbone_digest=backbone_digest,
         method=arm.method,
-        hyperparameters=arm.fields,
+        hyperparameters=catalogue.recorded(study.methods.fields(arm.method), arm.fields),
         targets=study.targets if arm.targets is None else arm.targets,
         recipe=recipe.build(recipe_values(study.keys, arm, task, backbone)),
         splits=study.splits or resolved[1] or Splits(),
@@ -307,10 +308,11 @@ def _with_values(study: Study, cell: Cell, values: Mapping[str, Json]) -> TrialS
     arm, methods = cell.arm, study.methods
     known = methods.fields(arm.method)
     typed = {n: spaces.canonical(n, v, arm.method, methods) for n, v in values.items()}
-    fields = {**cell.template.hyperparameters, **{n: v for n, v in typed.items() if n in known}}
+    fields = {**arm.fields, **{n: v for n, v in typed.items() if n in known}}
     own = recipe.flat_recipe(cell.template.recipe)
     changed = recipe.merged(own, {n: v for n, v in typed.items() if n not in known})
-    return replace(cell.template, hyperparameters=fields, recipe=recipe.build(changed))
+    recorded = catalogue.recorded(known, fields)
+    return replace(cell.template, hyperparameters=recorded, recipe=recipe.build(changed))
 
 
 def _arm_json(arm: Arm) -> dict[str, Json]:

@@ -41,6 +41,7 @@ class Field:
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
         free: whether any plain value is, where the default is null; its owner checks it.
+        later: whether the method got it after ids of its trials had been given out.
         help: one line for people.
     """
 
@@ -52,6 +53,7 @@ class Field:
     subset_of: tuple[str, ...] | None = None
     optional: bool = False
     free: bool = False
+    later: bool = False
     help: str = ""
 
     def check(self, value: Any) -> str | None:
@@ -133,6 +135,7 @@ def hyper(
     subset_of: Sequence[str] | None = None,
     optional: bool = False,
     free: bool = False,
+    later: bool = False,
     help: str = "",
 ) -> Any:
     """Declare a hyperparameter of a method: a dataclass field that knows its range.
@@ -144,6 +147,8 @@ def hyper(
         subset_of: for a list of names: the names, of which at least one must be left out.
         optional: whether null is allowed.
         free: whether any plain value is allowed where the default is null.
+        later: whether trials without the field may have been run: where it has its default, a
+            trial is the one that it was before (`recorded`).
         help: one line for `ablate list methods` and the generated documentation.
     """
     metadata = {
@@ -153,6 +158,7 @@ def hyper(
         "subset_of": None if subset_of is None else tuple(subset_of),
         "optional": optional or default is None,
         "free": free,
+        "later": later,
         "help": help,
     }
     return field(default=default, metadata={"hyper": metadata})
@@ -260,6 +266,22 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if invalid is not None and (wrong := invalid(values)) is not None:
         raise UserError(Problem(wrong))
     return values
+
+
+def recorded(known: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as they enter a spec: without later fields at their defaults.
+
+    So a trial keeps the id that it had before its method got the field.
+
+    Args:
+        known: the method's fields.
+        values: all of them in canonical form.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if not known[name].later or value != known[name].canonical(known[name].default)
+    }
 
 
 @dataclass(frozen=True)

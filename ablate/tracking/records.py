@@ -14,6 +14,7 @@ from ablate.frame import NUISANCE_PREFIX, plain
 from ablate.journal import Trial
 from ablate.tracking.client import MAX_METRICS, Point
 from ablate.tracking.facts import CellInfo, StudyInfo
+from trials import catalogue
 from trials.spec import FAILED, Json
 
 MAX_PARAM = 6000
@@ -153,13 +154,21 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
 
 
 def nuisance(spec: Mapping[str, Json], name: str) -> Json:
-    """A tuned value from the trial's own spec: a field of the method, else of the recipe."""
+    """A tuned value from the trial's own spec: a field of the method, else of the recipe.
+
+    A spec leaves out a method's later fields where they have their defaults.
+    """
     if name in spec["hyperparameters"]:
         return spec["hyperparameters"][name]
     value: Json = spec["recipe"]
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return value if value is not None else _later_default(spec["method"], name)
+
+
+def _later_default(method: str, name: str) -> Json:
+    known = catalogue.method_fields(method) if method in catalogue.methods() else {}
+    return known[name].canonical(known[name].default) if name in known else None
 
 
 def row_tags(content: Mapping[str, Json]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trials import catalogue
-from trials.catalogue import Field, LocalCode, complete, hyper, lookup, method_fields
+from trials.catalogue import Field, LocalCode, complete, hyper, lookup, method_fields, recorded
 from trials.errors import UserError
 
 MINE = """
@@ -84,6 +84,18 @@ def test_complete_reports_every_mistake_at_once() -> None:
         "structure: must be one of shim, icfm, ctcm, dtsm, but got 'shmi'; did you mean 'shim'?",
         "alpha: must be a number, but got 'much'",
     ]
+
+
+def test_later_fields_enter_a_spec_where_they_are_used() -> None:
+    known = method_fields("lora_mini")
+    plain = complete("lora_mini", {})
+    assert known["zero"].later
+    assert plain["zero"] is None
+    assert set(recorded(known, plain)) == set(known) - {"zero"}
+    used = complete("lora_mini", {"zero": ["b_train"]})
+    assert recorded(known, used) == used
+    assert hyper(1, later=True).metadata["hyper"]["later"]
+    assert not hyper(1).metadata["hyper"]["later"]
 
 
 def test_values_that_are_each_allowed_may_not_fit_together() -> None:

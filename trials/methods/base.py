@@ -238,10 +238,14 @@ class Method:
     def alive(self, p: Parameters) -> Mapping[str, Tensor] | None:
         """Which elements exist now, by name, as booleans of the parameters' shapes.
 
-        None (the default) says all do. An element that comes alive starts its own learning-rate
-        schedule and its own count of optimiser steps.
+        None (the default) says all do. An element that comes alive starts its own count of
+        optimiser steps and, where the method `restarts`, its own learning-rate schedule.
         """
         return None
+
+    def restarts(self) -> bool:
+        """Whether what comes alive late has a warm-up of its own, or follows the running rate."""
+        return True
 
     def counted(self, p: Parameters) -> Mapping[str, Tensor] | None:
         """Which elements count as trained, as `alive` says it; by default those that are alive."""
@@ -272,7 +276,8 @@ class Method:
         """Change buffers, or parameters, in place after an optimiser step.
 
         Args:
-            groups: parameters of all sites, one entry for each shape.
+            groups: parameters of all sites, one entry for each shape; the trained ones still have
+                the step's gradient, clipped, as their `grad`.
             step: optimiser steps done, this one included.
             num_steps: optimiser steps in all.
         """

@@ -99,16 +99,23 @@ class Member:
         self.dense: dict[str, Tensor] = {}
         self.diverged: str | None = None
         self._loss_sum, self._loss_steps = 0.0, 0
-        warmup = num_warmup(recipe.schedule, self.num_steps)
         self.optimiser = FlatAdamW(
             self.parameters.values,
             self.parameters.gradient,
             self.parameters.decays() if recipe.optimizer.weight_decay else None,
             recipe.optimizer,
             recipe.learning_rate,
-            lambda age, birth: multiplier(recipe.schedule, age, self.num_steps - birth, warmup),
+            self._rate,
         )
         self._mark_alive()
+
+    def _rate(self, age: int, birth: int) -> float:
+        """The multiplier of the learning rate, so many steps after a birth at a step."""
+        schedule = self.recipe.schedule
+        warmup = num_warmup(schedule, self.num_steps)
+        if self.method.restarts():
+            return multiplier(schedule, age, self.num_steps - birth, warmup)
+        return multiplier(schedule, birth + age, self.num_steps, warmup)
 
     @property
     def done(self) -> bool:
