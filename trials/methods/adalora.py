@@ -49,6 +49,7 @@ class AdaLoRA(Method):
     """
 
     source = "Zhang et al. 2023, arXiv:2303.10512"
+    equation = "ΔW = α/r₀ · P diag(λ) Q, r₀ the rank at the start"
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
     initial_rank: int | None = hyper(None, low=1, help="rank at the start; null: 1.5 × rank")
@@ -63,7 +64,7 @@ class AdaLoRA(Method):
         "norm", choices=("norm", "squared"), later=True, help="whether those norms are squared"
     )
     scored: str = hyper(
-        "before", choices=("before", "after"), later=True, help="weights of w · ∂L/∂w: of the step"
+        "before", choices=("before", "after"), later=True, help="the weights of w · ∂L/∂w"
     )
 
     @classmethod

@@ -42,6 +42,7 @@ class Adapter(Method):
     """
 
     source = "Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2021, arXiv:2005.00247"
+    equation = "h ← h + U f(D h + c) + b"
     reads: ClassVar[Literal["input", "output"]] = "output"
     chooses_sites: ClassVar[bool] = True
     merges: ClassVar[bool] = False

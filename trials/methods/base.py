@@ -110,6 +110,7 @@ class Method:
 
     Class attributes:
         source: the paper, as `Authors Year, arXiv:number`.
+        equation: what it changes, in one line.
         starts_at_backbone: False where the definition changes the network before training; None
             where a library decides.
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
@@ -123,6 +124,7 @@ class Method:
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
+    equation: ClassVar[str] = ""
     starts_at_backbone: ClassVar[bool | None] = True
     reads: ClassVar[Literal["input", "output"]] = "input"
     chooses_sites: ClassVar[bool] = False

@@ -34,6 +34,7 @@ class BitFit(Method):
     """
 
     source = "Ben Zaken et al. 2022, arXiv:2106.10199"
+    equation = "y ← y + b"
     chooses_sites: ClassVar[bool] = True
     exports: ClassVar[bool] = False
 

@@ -50,6 +50,7 @@ class IncreLoRA(Growing):
     """
 
     source = "Zhang et al. 2023, arXiv:2308.12043"
+    equation = "ΔW = α/r · B diag(e) A, r the current rank of a site"
     reads_dense_gradient: ClassVar[bool] = True
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")

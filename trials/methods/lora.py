@@ -28,6 +28,7 @@ class LoRA(Method):
     """
 
     source = "Hu et al. 2021, arXiv:2106.09685"
+    equation = "ΔW = α/r · B A"
 
     rank: int = hyper(8, low=1, help="inner dimension r")
     alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / rank")

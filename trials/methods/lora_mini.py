@@ -39,6 +39,7 @@ class LoRAMini(Method):
     """
 
     source = "Ahluwalia et al. 2024, arXiv:2411.15804"
+    equation = "ΔW = α/r · A_aux A_train B_train B_aux"
 
     rank: int = hyper(8, low=1, help="inner dimension r")
     a: int = hyper(32, low=1, help="inner width on the output side")

@@ -41,6 +41,7 @@ class MTLoRA(Method):
     """
 
     source = "MTLoRA 2024, arXiv:2403.07440"
+    equation = "ΔW = α/r · B T A; T = C (shim), C Cᵀ (icfm), C D (ctcm), C + D (dtsm)"
 
     structure: str = hyper("shim", choices=("shim", "icfm", "ctcm", "dtsm"), help="form of T")
     rank: int = hyper(8, low=1, help="inner dimension r")

@@ -29,6 +29,7 @@ class TLoRA(Method):
     """
 
     source = "Islam 2025, arXiv:2504.18735"
+    equation = "ΔW = s · Cᵀ Bᵀ Aᵀ"
 
     rank: int = hyper(32, low=1, help="width of the trained middle matrix")
     dropout: float = hyper(0.5, low=0.0, high=0.99, help="dropout on the update's output")

@@ -53,6 +53,7 @@ class TriAdaptLoRA(Growing):
     """
 
     source = "TriAdaptLoRA 2025, arXiv:2501.08008"
+    equation = "ΔW = α/r · B (L + U) A, r the current rank of a site"
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
     alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / current rank")

@@ -31,6 +31,7 @@ class VeRA(Method):
     """
 
     source = "Kopiczko et al. 2023, arXiv:2310.11454"
+    equation = "ΔW = diag(λ_b) B diag(λ_d) A"
 
     rank: int = hyper(256, low=1, help="inner dimension r")
     d_initial: float = hyper(0.1, help="every element of λ_d at the start")

@@ -8,6 +8,7 @@ import pytest
 from mini_study import Ran, write
 
 from ablate import cli
+from trials.backbones import has_configuration
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
@@ -55,6 +56,45 @@ def test_count_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "count", "--backbone", "roberta-base", "--method", "lora",
                    "--targets", "query,value", "--set", "rank=8")  # fmt: skip
     assert "adapter  294,912" in text
+
+
+PUBLISHED = [
+    (("roberta-base", "lora", "query,value", "rank=8"),
+     ["0.3M: agrees (Hu et al. 2021", "0.8M: disagrees (README of microsoft/LoRA; near what"]),
+    (("gpt2-medium", "lora", "query,value", "rank=4"), ["0.35M: disagrees (Hu et al. 2021"]),
+    (("FacebookAI/roberta-large@main", "full", "query", None),
+     ["355,362,819, here 355,362,819: agrees (Islam 2025"]),
+    (("roberta-base", "lora", "query,value", "rank=7"), []),
+    (("roberta-base", "lora", "query", "rank=8"), []),
+]  # fmt: skip
+"""Backbone, method, targets and a field -> what is printed of its published figures."""
+
+
+@pytest.mark.parametrize(("asked", "figures"), PUBLISHED, ids=lambda x: "-".join(map(str, x))[:40])
+def test_count_shows_what_was_published(
+    capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], figures: list[str]
+) -> None:
+    backbone, method, targets, setting = asked
+    if not has_configuration(backbone):
+        pytest.skip(f"the package has no configuration of {backbone} yet")
+    more = ["--set", setting] if setting else ["--labels", "3"]
+    words = ["count", "--backbone", backbone, "--method", method, "--targets", targets, *more]
+    lines = [x for x in printed(capsys, *words).splitlines() if x.startswith("published")]
+    assert len(lines) == len(figures)
+    for line, figure in zip(lines, figures, strict=True):
+        assert line.startswith(f"published {figure}")
+    assert [x["verdict"] for x in parsed(capsys, *words)["published"]] == [
+        figure.partition(": ")[2].partition(" (")[0] for figure in figures
+    ]
+
+
+def test_a_figure_is_of_the_configuration_as_published(capsys: pytest.CaptureFixture[str]) -> None:
+    """36,864 is with the outer two frozen; where nothing is frozen something else is counted."""
+    words = ["count", "--backbone", "bert-base-uncased", "--method", "lora_mini", "--targets",
+             "query,key,value", "--set", "rank=16"]  # fmt: skip
+    assert parsed(capsys, *words)["published"][0]["counted"] == "36,864"
+    assert not parsed(capsys, *words, "--set", "freeze=[]")["published"]
+    assert parsed(capsys, *words, "--set", "alpha=8")["published"]
 
 
 # init
