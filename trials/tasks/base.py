@@ -14,7 +14,6 @@ from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
-from trials.tasks.lines import SPLITS
 from trials.tasks.metrics import METRICS
 from trials.tasks.rows import Rows
 
@@ -77,11 +76,13 @@ class Task:
 
     Attributes:
         definition: what is fixed.
-        splits: `train`, `validation` and, if there is one, `test`.
+        splits: `train`, `validation` and, if there are any, `test` and those shown beside.
+        origin: which data set of the hub they came from, with its commit; None for files.
     """
 
     definition: Definition
     splits: Mapping[str, Rows]
+    origin: str | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +92,7 @@ class Task:
     @property
     def available(self) -> tuple[str, ...]:
         """The splits that there are."""
-        return tuple(split for split in SPLITS if split in self.splits)
+        return tuple(split for split in self.definition.splits if split in self.splits)
 
     @property
     def num_examples(self) -> Mapping[str, int]:
@@ -161,6 +162,16 @@ class Task:
             return self._divided[0]
         return self.splits[part]
 
+    def shown(self, splits: Splits) -> tuple[str, ...]:
+        """The parts whose scores a confirming trial shows: the reported one, those beside it."""
+        beside = (split for split in self.definition.beside if split in self.splits)
+        return tuple(dict.fromkeys((splits.report, *beside)))
+
+    def linked(self, rows: Rows) -> list[list[tuple[Any, ...]]]:
+        """The group columns of some rows, in sets that share their values."""
+        columns = iter(rows.groups)
+        return [[next(columns) for _ in names] for names in self.definition.links]
+
     def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Encoded:
         """Turn texts into token ids; two texts as a pair, the longer one cut first.
 
@@ -228,10 +239,10 @@ class Task:
     def _divided(self) -> tuple[Rows, Rows]:
         """Train less the held-out part, and that part."""
         train = self.splits["train"]
-        columns: list[tuple[Any, ...]] = list(train.groups)
-        if not set(self.definition.group) & set(self.definition.text):
-            columns.append(tuple(zip(*train.texts, strict=True)))  # duplicates stay together
-        groups = group_rows(columns, len(train))
+        links = self.linked(train)
+        if not set(self.definition.format.group) & set(self.definition.text):
+            links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
+        groups = group_rows(links, len(train))
         regression = self.definition.kind == "regression"
         strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
         out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)

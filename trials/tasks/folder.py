@@ -50,7 +50,13 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     return Task(definition, rows)
 
 
-def read_splits(folder: Path, shown: str, form: Format, mistakes: Mistakes) -> dict[str, Rows]:
+def read_splits(
+    folder: Path,
+    shown: str,
+    form: Format,
+    mistakes: Mistakes,
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, Rows]:
     """Read every split that a folder holds.
 
     Args:
@@ -58,9 +64,10 @@ def read_splits(folder: Path, shown: str, form: Format, mistakes: Mistakes) -> d
         shown: how messages name it.
         form: the columns to expect.
         mistakes: takes every mistake.
+        splits: those that there may be.
     """
     rows = {}
-    for split in SPLITS:
+    for split in splits:
         path = find_split(folder, split, shown, mistakes)
         if path is not None:
             rows[split] = read_split(path, split, f"{shown}/{path.name}", form, mistakes)

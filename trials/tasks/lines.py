@@ -12,6 +12,7 @@ from typing import Any
 from trials.errors import Problem, UserError
 
 SPLITS = ("train", "validation", "test")
+NEEDED = ("train", "validation")
 SHOWN = 20
 
 
@@ -46,7 +47,7 @@ def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path
 
     Args:
         folder: holds `<split>.jsonl` or `<split>.jsonl.gz`.
-        split: name of the split; only `test` may be missing.
+        split: name of the split; only those of `NEEDED` must be there.
         shown: how messages name the folder.
         mistakes: takes a missing file, or two files for one split.
     """
@@ -54,7 +55,7 @@ def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path
     found = [folder / name for name in names if (folder / name).is_file()]
     if len(found) == 2:
         mistakes.add(Problem(f"holds both {names[0]} and {names[1]}; keep one", file=shown))
-    if not found and split != "test":
+    if not found and split in NEEDED:
         mistakes.add(Problem(f"holds neither {names[0]} nor {names[1]}", file=shown))
     return found[0] if found else None
 

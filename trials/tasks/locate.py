@@ -78,7 +78,7 @@ def _from_folder(folder: Path, shown: str, stamp: Stamp) -> Task:
 @lru_cache(maxsize=16)
 def _from_place(definition: Definition, folder: Path, shown: str, stamp: Stamp) -> Task:
     mistakes = Mistakes()
-    rows = read_splits(folder, shown, definition.format, mistakes)
+    rows = read_splits(folder, shown, definition.format, mistakes, definition.splits)
     mistakes.raise_any()
     return Task(definition, rows)
 

@@ -163,10 +163,9 @@ class Run:
 
     def _shown(self) -> list[str]:
         """The splits whose scores the result has."""
-        parts = [self.spec.splits.search]
-        if self.spec.stage == "confirm" and self.spec.splits.report not in parts:
-            parts.append(self.spec.splits.report)
-        return parts
+        splits = self.spec.splits
+        shown = self.task.shown(splits) if self.spec.stage == "confirm" else ()
+        return list(dict.fromkeys((splits.search, *shown)))
 
     def _is_best(self, primary: float) -> bool:
         """First of equals wins; with `select: last` every evaluation replaces the one before."""
@@ -189,8 +188,9 @@ class Run:
             files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
             path = self.folder / files[f"predictions_{part}"]
             write_predictions(path, self.task, self._outputs[part], data)
-        if not math.isfinite(scores[parts[-1]][self.task.definition.primary]):
-            name = self.task.definition.primary
+        splits, name = self.spec.splits, self.task.definition.primary
+        decides = splits.report if self.spec.stage == "confirm" else splits.search
+        if not math.isfinite(scores[decides][name]):
             return self.result("diverged", f"{name} is undefined for these predictions")
         self._write_adapter()
         per_epoch = steps_per_epoch(self.spec.recipe, len(self.member.train.input_ids))

@@ -5,6 +5,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from cases import assignment_of, small_task
 from torch import Tensor
 
+from trials import catalogue
 from trials.errors import UserError
 from trials.places import Assignment
 from trials.spec import Evaluate, Progress, Splits, TrialResult
@@ -200,6 +202,28 @@ def test_the_search_stage_never_reads_the_report_split(tmp_path: Path) -> None:
     assert len(reports) == 4
     assert result.status == "crashed"
     assert "has no test split" in str(result.reason)
+
+
+def test_splits_shown_beside_are_scored_when_confirming_and_choose_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MNLI's mismatched validation split is. The same training with and without one."""
+    _, plain = finish(assignment_of(tmp_path / "plain", root))
+    both = tmp_path / "data"
+    shutil.copytree(root, both)
+    folder = both / "tiny_acceptability"
+    lines = (folder / "test.jsonl").read_text().splitlines(keepends=True)
+    (folder / "hard.jsonl").write_text("".join(lines[:9]))
+    benchmark = catalogue.lookup("task", "tiny_acceptability")
+    beside = dataclasses.replace(benchmark.definition, beside=("hard",))
+    monkeypatch.setattr(benchmark, "definition", beside)
+    _, result = finish(assignment_of(tmp_path / "confirm", both))
+    assert list(result.scores) == ["validation", "test", "hard"]
+    assert {part: result.scores[part] for part in plain.scores} == plain.scores
+    assert result.num_examples["hard"] == 9
+    assert (tmp_path / "confirm" / result.files["predictions_hard"]).is_file()
+    _, result = finish(assignment_of(tmp_path / "search", both, stage="search"))
+    assert list(result.scores) == ["validation"]
 
 
 def test_what_is_held_out_of_train_chooses(root: Path, tmp_path: Path) -> None:
