@@ -28,6 +28,7 @@ class Cell:
     Attributes:
         scores: seed -> score, in the metric's own unit and direction.
         every: (split, metric) -> seed -> score: those of the other metrics and splits as well.
+        trials: seed -> id of the trial that the score is of, where the table has ids.
         failed: seed -> status of the trial that ended without a score.
         not_a_number: seeds that finished without a number for a score.
         late: seeds added after results were seen.
@@ -47,6 +48,7 @@ class Cell:
     step: float | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
     every: Mapping[tuple[str, str], Mapping[int, float]] = field(default_factory=dict)
+    trials: Mapping[int, str] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     not_a_number: frozenset[int] = frozenset()
     late: frozenset[int] = frozenset()
@@ -69,7 +71,7 @@ def collect(frame: pd.DataFrame) -> Cells:
     tuned = nuisances(frame)
     splits = report_splits(frame)
     confirmed: dict[Key, list[Row]] = {}
-    columns = frame.drop(columns=["environment", "reason", "trial_id"])
+    columns = frame.drop(columns=["environment", "reason"])
     for row in columns.to_dict("records"):
         rows = confirmed.setdefault((row["task"], row["backbone"], row["arm"]), [])
         if row["stage"] in CONFIRM_STAGES:
@@ -218,6 +220,7 @@ def _cell(
         step=_agreed(row["grid_step"] for row in good),
         scores=dict(sorted(scores.items())),
         every=every,
+        trials={int(row["seed"]): row["trial_id"] for row in good if plain(row["trial_id"])},
         failed={seed: status for seed, status in sorted(failed.items()) if seed not in settled},
         not_a_number=frozenset(settled - set(scores)),
         late=frozenset(int(row["seed"]) for row in rows if row["late"]),

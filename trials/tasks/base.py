@@ -14,7 +14,6 @@ from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
-from trials.tasks.metrics import METRICS
 from trials.tasks.rows import Rows
 
 if TYPE_CHECKING:
@@ -179,6 +178,10 @@ class Task:
             tokenizer: a fast tokenizer of `transformers`.
             rows: the examples.
             max_length: tokens an example is cut to.
+
+        Raises:
+            UserError: an example gives no token, as an empty text does where a tokenizer adds
+                none of its own.
         """
         input_ids: list[list[int]] = []
         types: list[list[int]] = []
@@ -191,6 +194,12 @@ class Task:
             input_ids += batch["input_ids"]
             types += batch.get("token_type_ids", [])
             num_truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
+        silent = [rows.ids[i] for i, ids in enumerate(input_ids) if not ids]
+        if silent:
+            raise UserError(
+                f"task '{self.name}': {len(silent)} rows give no token, the first {silent[0]}; "
+                "leave rows with empty texts out"
+            )
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
@@ -200,9 +209,18 @@ class Task:
         Args:
             outputs: (examples, num_outputs).
         """
+        regression = self.definition.kind == "regression"
+        return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
+
+    def names(self, labels: Sequence[float] | NDArray[Any]) -> list[str] | list[float]:
+        """Labels as people read them: names, or numbers.
+
+        Args:
+            labels: (examples,) as in `Rows`.
+        """
         if self.definition.kind == "regression":
-            return [float(value) for value in outputs[:, 0]]
-        return [self.definition.labels[i] for i in outputs.argmax(axis=1)]
+            return [float(value) for value in labels]
+        return [self.definition.labels[int(i)] for i in labels]
 
     def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
@@ -228,7 +246,7 @@ class Task:
         else:
             said = outputs.argmax(axis=1)
         truth = np.asarray(labels, dtype=said.dtype)
-        return {name: METRICS[name].function(said, truth) for name in self.definition.metrics}
+        return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
 
     @staticmethod
     def grid_step(metric: str, num_examples: int) -> float | None:

@@ -75,6 +75,9 @@ def parse_lines(
     """
     number = 0
     try:
+        if (wrong := _not_lines(path)) is not None:
+            mistakes.add(Problem(wrong, file=shown))
+            return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):  # noqa: B007 (named in the handler below)
                 row, wrong = _parse_line(line)
@@ -86,6 +89,17 @@ def parse_lines(
         reason = getattr(error, "strerror", None) or str(error)
         line_number = number + 1 if number else None
         mistakes.add(Problem(f"cannot be read: {reason}", file=shown, line=line_number))
+
+
+def _not_lines(path: Path) -> str | None:
+    """What a file is that cannot be read line by line, by its first bytes; None for lines."""
+    with path.open("rb") as file:
+        start = file.read(3)
+    if path.suffix != ".gz" and start[:2] == b"\x1f\x8b":
+        return f"is gzipped; call it {path.name}.gz"
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "is UTF-16 text; save it as UTF-8"
+    return None
 
 
 def _parse_line(line: bytes) -> tuple[Mapping[str, Any] | None, str | None]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, Status, TrialResult
+from trials.spec import Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
@@ -185,7 +185,7 @@ class Run:
         for part in parts:
             data = self.data(part)
             scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
-            files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
+            files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
             write_predictions(path, self.task, self._outputs[part], data)
         splits, name = self.spec.splits, self.task.definition.primary
@@ -198,6 +198,10 @@ class Run:
             "finished",
             scores=scores,
             num_examples={part: len(self.data(part).labels) for part in parts},
+            num_truncated={
+                "train": self.member.train.num_truncated,
+                **{part: self.data(part).num_truncated for part in parts},
+            },
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
             files=files,
@@ -303,11 +307,13 @@ def _encoded(
 
 
 def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
-    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs."""
+    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs.
+
+    Label and prediction are names, or numbers of a regression; outputs are what the head gave.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = zip(
-        data.ids, data.labels, task.predictions(outputs.numpy()), outputs.tolist(), strict=True
-    )
+    said, truth = task.predictions(outputs.numpy()), task.names(data.labels)
+    rows = zip(data.ids, truth, said, outputs.tolist(), strict=True)
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
         for example, label, prediction, output in rows:

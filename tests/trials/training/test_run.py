@@ -75,7 +75,19 @@ def test_a_run_reports_each_evaluation_and_then_its_result(root: Path, tmp_path:
     assert result.adapter_parameters == 8 * 8 * 256
     assert result.head_parameters == 2 * 128 + 2
     assert result.device == "cpu"
+    assert result.num_truncated == {"train": 0, "validation": 0, "test": 0}
     assert TrialResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_rows_that_lose_tokens_are_counted(root: Path, tmp_path: Path) -> None:
+    assignment = assignment_of(tmp_path, root, steps=5, max_length=8)
+    _, result = finish(assignment)
+    task, backbone = run.load_parts(assignment)
+    for part in ("train", "validation", "test"):
+        rows = task.rows(part, assignment.spec.splits)
+        whole = backbone.tokenizer(list(rows.texts[0]))["input_ids"]
+        assert result.num_truncated[part] == sum(len(ids) > 8 for ids in whole)
+    assert result.num_truncated["train"] > 0
 
 
 def test_predictions_have_one_row_for_each_example(root: Path, tmp_path: Path) -> None:
@@ -85,7 +97,7 @@ def test_predictions_have_one_row_for_each_example(root: Path, tmp_path: Path) -
             rows = [json.loads(line) for line in file]
         assert len(rows) == len({row["id"] for row in rows}) == 32
         named = {0: "unacceptable", 1: "acceptable"}
-        right = [row["prediction"] == named[row["label"]] for row in rows]
+        right = [row["prediction"] == row["label"] for row in rows]
         assert sum(right) / 32 == pytest.approx(result.scores[part]["accuracy"])
         for row in rows:
             assert row["prediction"] == named[max((0, 1), key=lambda i: row["outputs"][i])]
