@@ -228,16 +228,19 @@ def _cut(resolved: Resolved, state: State) -> Iterator[str]:
         for part, number in ((trial.result_json or {}).get("num_truncated") or {}).items():
             key = trial.spec_json["task"], part
             most[key] = max(number, most.get(key, 0))
-    for name, task in resolved.tasks.items():
-        parts = used_parts(task, splits[name]) if name in splits else ()
-        rows = {part: len(task.rows(part, splits[name])) for part in parts if (name, part) in most}
-        shares = {part: most[name, part] / number for part, number in rows.items()}
-        large = [f"{share:.0%} of {part}" for part, share in shares.items() if share >= LARGE]
-        if large:
-            yield (
-                f"On {name}, rows are longer than what trials read of them (`max_length`, or the "
-                f"backbone's context) and lost their end: {', '.join(large)}."
-            )
+    shares = {
+        (name, part): most[name, part] / len(task.rows(part, splits[name]))
+        for name, task in resolved.tasks.items()
+        for part in (used_parts(task, splits[name]) if name in splits else ())
+        if (name, part) in most
+    }
+    large = [f"{100 * s:.0f} % of {name}'s {part}" for (name, part), s in shares.items()
+             if s >= LARGE]  # fmt: skip
+    if large:
+        yield (
+            "Rows are longer than what trials read of them (`max_length`, or the backbone's "
+            f"context) and lost their end: {', '.join(large)}."
+        )
 
 
 def _origins(resolved: Resolved) -> Iterator[str]:

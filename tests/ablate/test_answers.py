@@ -150,8 +150,8 @@ def test_rows_that_were_cut_are_a_caveat(study: Ablation) -> None:
     trial.result_json["num_truncated"] = {"train": rows["train"] // 4, "validation": 0, "gone": 9}
     found = answers.about(study.resolved, state, None)["caveats"]
     assert (
-        "On tiny_acceptability, rows are longer than what trials read of them (`max_length`, or "
-        "the backbone's context) and lost their end: 25% of train." in found
+        "Rows are longer than what trials read of them (`max_length`, or the backbone's context) "
+        "and lost their end: 25 % of tiny_acceptability's train." in found
     )
 
 

@@ -178,7 +178,7 @@ def _line(report: SplitReport) -> str:
 
 def _token_line(split: str, tokens: TokenReport) -> str:
     low, middle, high = tokens.lengths
-    unknown = "" if tokens.unknown is None else f"; {tokens.unknown:.1%} unknown"
+    unknown = "" if tokens.unknown is None else f"; {100 * tokens.unknown:.1f} % unknown"
     return f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
 
 
@@ -193,7 +193,8 @@ def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
     if tokens is not None and tokens.num_nothing:
         yield f"{tokens.num_nothing} rows of {split} give no token, so no trial can read them"
     if tokens is not None and tokens.num_cut:
-        share = f"{tokens.num_cut / report.num_rows:.1%}"
+        share = f"{100 * tokens.num_cut / report.num_rows:.1f} %"
         yield f"{tokens.num_cut} rows of {split} ({share}) lose what is beyond {max_length} tokens"
-    if tokens is not None and (tokens.unknown or 0) >= MUCH_UNKNOWN:
-        yield f"the tokenizer does not know {tokens.unknown:.1%} of the tokens of {split}"
+    unknown = 0.0 if tokens is None else tokens.unknown or 0.0
+    if unknown >= MUCH_UNKNOWN:
+        yield f"the tokenizer does not know {100 * unknown:.1f} % of the tokens of {split}"

@@ -207,10 +207,9 @@ class _Reader:
         ]
         primary = self._text("primary")
         if primary and metrics and primary not in metrics:
-            hint = nearest(primary, metrics)
-            hint = hint if "did you mean" in hint else ""
             listed = ", ".join(metrics)
-            self._refuse(("primary",), f"'{primary}' is not among metrics ({listed}){hint}")
+            message = f"'{primary}' is not among metrics ({listed}){_close(primary, metrics)}"
+            self._refuse(("primary",), message)
         own = next((m.direction for name, m in found if name == primary and m), None)
         given = self._choice("direction", DIRECTIONS) if "direction" in self.values else None
         if own and given and given != own:
@@ -251,7 +250,8 @@ class _Reader:
         value = self.values.get(key)
         if value in options or key not in self.values:
             return value
-        self._refuse((key,), f"must be {' or '.join(options)}, but got {value!r}")
+        hint = _close(value, options)
+        self._refuse((key,), f"must be {' or '.join(options)}, but got {value!r}{hint}")
         return None
 
     def _names(self, key: str, *, least: int = 1, most: int | None = None) -> tuple[str, ...]:
@@ -280,6 +280,12 @@ _ABSENT = object()
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _close(name: object, options: Sequence[str]) -> str:
+    """The nearest option, where the options are listed already."""
+    hint = nearest(name, options)
+    return hint if "did you mean" in hint else ""
 
 
 def _is_plain(value: Any) -> bool:

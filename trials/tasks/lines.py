@@ -94,11 +94,13 @@ def parse_lines(
 def _not_lines(path: Path) -> str | None:
     """What a file is that cannot be read line by line, by its first bytes; None for lines."""
     with path.open("rb") as file:
-        start = file.read(3)
+        start = file.read(64)
     if path.suffix != ".gz" and start[:2] == b"\x1f\x8b":
         return f"is gzipped; call it {path.name}.gz"
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "is UTF-16 text; save it as UTF-8"
+    if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+        return "is one JSON list; write one object a line"
     return None
 
 

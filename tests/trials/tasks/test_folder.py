@@ -107,6 +107,12 @@ group: 3
             "2: kind: kind 'span' is not supported by this version; "
             "expected classification or regression",
         ),
+        (
+            "kind: classification",
+            "kind: clasification",
+            "2: kind: must be classification or regression, but got 'clasification'"
+            "; did you mean 'classification'?",
+        ),
         ("kind: classification", "kind: [a]", "2: kind: must be classification or regression, but"),
         ("labels: [no, yes]", "labels: [[a], b]", "5: labels: must be a list of names, but got"),
         ("labels: [no, yes]", "labels: [1, '1']", "5: labels: names something twice: 1, 1"),
