@@ -45,7 +45,7 @@ GLUE = (
         labels=("not_equivalent", "equivalent"),
         metrics=("accuracy", "f1"),
         primary="accuracy",
-        group=PAIR,
+        group=(PAIR,),
         hub=_hub(config="mrpc"),
     ),
     _glue(
@@ -54,7 +54,7 @@ GLUE = (
         text=PAIR,
         metrics=("pearson", "spearman"),
         primary="pearson",
-        group=PAIR,
+        group=(PAIR,),
         hub=_hub(config="stsb"),
     ),
     _glue(
