@@ -23,6 +23,7 @@ from ablate.stats.comparison import Comparison, Pick
 from ablate.stats.findings import analyse
 from ablate.store import StudyFolder, write_text
 from trials.spec import digest
+from trials.tasks.overlap import LARGE, overlaps, used_parts
 
 SEED_OF_RESAMPLING = 20260101
 """Of the sign flips and bootstraps, so that a report on the same data is the same report."""
@@ -161,11 +162,11 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
             }
             for item in state.revisions
         ],
-        "environment": _environments(state),
+        "environment": [*_environments(state), *_origins(resolved)],
         "mlflow": tracking,
         "version": package_version(),
         "generated_at": _when(time.time()),
-        "caveats": list(_caveats(plan, state)),
+        "caveats": [*_caveats(plan, state), *_overlaps(resolved), *_cut(resolved, state)],
     }
 
 
@@ -206,6 +207,47 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
         if ended and not results.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
+
+
+def _overlaps(resolved: Resolved) -> Iterator[str]:
+    """What the parts of a task's data share, where that is much."""
+    splits = {cell.task: cell.template.splits for cell in resolved.plan.cells}
+    for name, task in resolved.tasks.items():
+        if name in splits:
+            parts = used_parts(task, splits[name])
+            for overlap in overlaps(task, splits[name], parts):
+                if overlap.large:
+                    yield f"On {name}, {overlap}."
+
+
+def _cut(resolved: Resolved, state: State) -> Iterator[str]:
+    """Rows that were longer than what trials read of them, where those are many."""
+    splits = {cell.task: cell.template.splits for cell in resolved.plan.cells}
+    most: dict[tuple[str, str], int] = {}
+    for trial in state.trials.values():
+        for part, number in ((trial.result_json or {}).get("num_truncated") or {}).items():
+            key = trial.spec_json["task"], part
+            most[key] = max(number, most.get(key, 0))
+    shares = {
+        (name, part): most[name, part] / len(task.rows(part, splits[name]))
+        for name, task in resolved.tasks.items()
+        for part in (used_parts(task, splits[name]) if name in splits else ())
+        if (name, part) in most
+    }
+    large = [f"{100 * s:.0f} % of {name}'s {part}" for (name, part), s in shares.items()
+             if s >= LARGE]  # fmt: skip
+    if large:
+        yield (
+            "Rows are longer than what trials read of them (`max_length`, or the backbone's "
+            f"context) and lost their end: {', '.join(large)}."
+        )
+
+
+def _origins(resolved: Resolved) -> Iterator[str]:
+    """Which data sets of the hub were read, at which commit."""
+    for name, task in resolved.tasks.items():
+        if task.origin is not None:
+            yield f"data of {name}: {task.origin}"
 
 
 def _when(seconds: float) -> str:

@@ -13,6 +13,7 @@ from ablate import answers, journal, profile, resolve, runner, store
 from ablate import results as rows
 from ablate.journal import State
 from ablate.plan import Plan
+from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from ablate.runner import Options, Outcome, Watch
@@ -113,6 +114,19 @@ class Ablation:
     def results(self) -> pd.DataFrame:
         """The frame: one row per trial, split and metric."""
         return rows.frame(self.resolved.plan, self.state, self.resolved.facts)
+
+    def predictions(self, trial: str, split: str) -> pd.DataFrame:
+        """What a trial said of each example; see `ablate.predictions.read`.
+
+        Args:
+            trial: the beginning of its id.
+            split: one that it was scored on.
+
+        Raises:
+            UserError: no such trial, or it has no predictions on the split.
+        """
+        identity = store.trial_by_prefix(self.state, trial)
+        return read_predictions(self.folder.trial(identity), split)
 
     def standings(self) -> list[rows.Standing]:
         """Where each cell stands."""

@@ -174,7 +174,19 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a method's .py, a task's folder, or a study")
+    parser.add_argument(
+        "file", metavar="FILE", help="a method's .py, a task's folder or name, or a study"
+    )
+    group = parser.add_argument_group("of a task")
+    group.add_argument(
+        "--backbone", default="tiny", help="whose tokens are counted (default: tiny)"
+    )
+    group.add_argument(
+        "--use", action="append", default=[], metavar="FILE", help="a file of its metrics"
+    )
+    group.add_argument(
+        "--max-length", type=int, default=128, metavar="N", help="tokens of a row (default: 128)"
+    )
     _json(parser)
     _machine(parser)
 

@@ -26,12 +26,14 @@ class TaskFacts:
         direction: `higher` or `lower`, of the primary metric.
         directions: of every metric.
         grid: metric -> whether its values lie on a grid of 1/n.
+        num_outputs: numbers that a head gives for each example.
     """
 
     primary: str
     direction: str
     directions: Mapping[str, str]
     grid: Mapping[str, bool]
+    num_outputs: int = 2
 
 
 def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFrame:

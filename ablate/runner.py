@@ -70,7 +70,7 @@ def run(
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
         revise(resolved, record)
-        store.write_text(folder.plan, json.dumps(resolved.plan.to_json(), indent=1) + "\n")
+        store.write_text(folder.plan, json.dumps(resolved.to_json(), indent=1) + "\n")
         if study.file is not None:
             store.remember_origin(folder, study.file, [text for _, text in study.source.settings])
         return _conduct(resolved, profile, options, folder, record, watch)

@@ -27,6 +27,8 @@ OF_PEFT = "peft."
 """How the name of a method starts that is a configuration of the `peft` library."""
 
 _registry: dict[Kind, dict[str, type]] = {"method": {}, "task": {}}
+_local: dict[str, ModuleType] = {}
+"""Name of a local file -> the version of it that was loaded last."""
 
 
 @dataclass(frozen=True)
@@ -324,7 +326,24 @@ class LocalCode:
                 raise
             except Exception as error:
                 raise UserError(f"{self.name}: {type(error).__name__}: {error}") from error
+        _local[self.name] = sys.modules[module_name]
         return _registered_by(module_name)
+
+
+def local_function(file: str, name: str) -> Callable[..., Any]:
+    """A function of a local file that was loaded.
+
+    Raises:
+        UserError: no such file was loaded, or it has no such function.
+    """
+    if file not in _local:
+        raise UserError(f"no file {file} is loaded; a study names it in `use`, a check by --use")
+    module = _local[file]
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        raise UserError(f"{file} has no function '{name}'{nearest(name, functions)}")
+    return found  # type: ignore[no-any-return]
 
 
 def _forget(file_name: str) -> None:

@@ -36,6 +36,11 @@ def digest(value: Json) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def predictions_file(split: str) -> str:
+    """Name of the file, in a trial's folder, of its predictions on a split."""
+    return f"predictions_{split}.jsonl.gz"
+
+
 def later(default: Json) -> Any:
     """A field that a part of a spec got after ids had been given out.
 
@@ -283,6 +288,8 @@ class TrialResult:
         reason: why, for anything but `finished`.
         scores: split -> metric -> value.
         num_examples: split -> number of scored examples.
+        num_truncated: split, and `train` -> examples that were longer than the recipe's
+            `max_length` or the backbone's context, and lost tokens.
         selected_step: step of the state that was kept; None when nothing was.
         selected_epoch: its epoch.
         adapter_parameters: trained numbers of the method, in the state that was kept.
@@ -298,6 +305,7 @@ class TrialResult:
     reason: str | None = None
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     num_examples: Mapping[str, int] = field(default_factory=dict)
+    num_truncated: Mapping[str, int] = field(default_factory=dict)
     selected_step: int | None = None
     selected_epoch: float | None = None
     adapter_parameters: int | None = None

@@ -175,3 +175,12 @@ def test_local_code_that_fails_is_the_users_mistake(
         file.write_bytes(source)
     with pytest.raises(UserError, match=message):
         LocalCode.read(file).load()
+
+
+def test_a_function_of_local_code_is_found_by_file_and_name() -> None:
+    LocalCode("own_of_test_catalogue.py", "def one():\n    return 1\n").load()
+    assert catalogue.local_function("own_of_test_catalogue.py", "one")() == 1
+    with pytest.raises(UserError, match=r"has no function 'on'; did you mean 'one'\?"):
+        catalogue.local_function("own_of_test_catalogue.py", "on")
+    with pytest.raises(UserError, match=r"no file other\.py is loaded; a study names it in `use`"):
+        catalogue.local_function("other.py", "one")

@@ -19,7 +19,7 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, Status, TrialResult
+from trials.spec import Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
@@ -163,10 +163,9 @@ class Run:
 
     def _shown(self) -> list[str]:
         """The splits whose scores the result has."""
-        parts = [self.spec.splits.search]
-        if self.spec.stage == "confirm" and self.spec.splits.report not in parts:
-            parts.append(self.spec.splits.report)
-        return parts
+        splits = self.spec.splits
+        shown = self.task.shown(splits) if self.spec.stage == "confirm" else ()
+        return list(dict.fromkeys((splits.search, *shown)))
 
     def _is_best(self, primary: float) -> bool:
         """First of equals wins; with `select: last` every evaluation replaces the one before."""
@@ -186,11 +185,12 @@ class Run:
         for part in parts:
             data = self.data(part)
             scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
-            files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
+            files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
             write_predictions(path, self.task, self._outputs[part], data)
-        if not math.isfinite(scores[parts[-1]][self.task.definition.primary]):
-            name = self.task.definition.primary
+        splits, name = self.spec.splits, self.task.definition.primary
+        decides = splits.report if self.spec.stage == "confirm" else splits.search
+        if not math.isfinite(scores[decides][name]):
             return self.result("diverged", f"{name} is undefined for these predictions")
         self._write_adapter()
         per_epoch = steps_per_epoch(self.spec.recipe, len(self.member.train.input_ids))
@@ -198,6 +198,10 @@ class Run:
             "finished",
             scores=scores,
             num_examples={part: len(self.data(part).labels) for part in parts},
+            num_truncated={
+                "train": self.member.train.num_truncated,
+                **{part: self.data(part).num_truncated for part in parts},
+            },
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
             files=files,
@@ -303,11 +307,13 @@ def _encoded(
 
 
 def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
-    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs."""
+    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs.
+
+    Label and prediction are names, or numbers of a regression; outputs are what the head gave.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = zip(
-        data.ids, data.labels, task.predictions(outputs.numpy()), outputs.tolist(), strict=True
-    )
+    said, truth = task.predictions(outputs.numpy()), task.names(data.labels)
+    rows = zip(data.ids, truth, said, outputs.tolist(), strict=True)
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
         for example, label, prediction, output in rows:

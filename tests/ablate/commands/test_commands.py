@@ -108,21 +108,83 @@ def test_what_init_writes_passes_check(
     name = {"study": "mine", "method": "my_method", "task": "my_task"}[kind]
     if kind == "study":
         printed(capsys, "init", "task", "my_task")
-        fill(tmp_path / "my_task")
     printed(capsys, "init", kind, name)
-    if kind == "task":
-        fill(tmp_path / name)
     made = tmp_path / {"study": "mine.yaml", "method": "my_method.py", "task": "my_task"}[kind]
     assert made.exists()
-    printed(capsys, "check", made)
+    text = printed(capsys, "check", made)
+    assert "warning" not in text
     json.loads(printed(capsys, "check", made, "--json"))
 
 
-def fill(folder: Path) -> None:
-    rows = [{"premise": f"a {n}", "hypothesis": f"b {n}", "label": n % 2} for n in range(40)]
-    for split in ("train", "validation"):
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{split}.jsonl").write_text(text)
+def test_init_leaves_rows_that_are_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl.gz").write_bytes(b"mine")
+    printed(capsys, "init", "task", "mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"task.yaml", "train.jsonl.gz"}
+
+
+# check, of a task
+
+
+def test_check_tells_what_a_task_holds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    printed(capsys, "init", "task", "mine")
+    with (tmp_path / "mine" / "validation.jsonl").open("a", encoding="utf-8") as file:
+        file.write((tmp_path / "mine" / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    found = parsed(capsys, "check", "mine", "--max-length", "20")
+    assert [split["num_rows"] for split in found["splits"]] == [14, 7]
+    assert found["splits"][0]["labels"] == {"no": 7, "yes": 7}
+    assert found["splits"][0]["tokens"]["num_cut"] > 0
+    assert found["overlaps"] == [
+        {"first": "train", "second": "validation", "num_rows": 7, "equal": 1, "related": None}
+    ]
+    assert (found["backbone"], found["max_length"], len(found["examples"])) == ("tiny", 20, 5)
+    assert any("lose what is beyond 20 tokens" in text for text in found["warnings"])
+    text = printed(capsys, "check", "mine/task.yaml")
+    assert "warning: of 7 rows of validation 1 also stand in train" in text
+    assert text.count("[SEP]") >= 10
+
+
+def test_check_takes_a_tasks_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = parsed(capsys, "check", "tiny_acceptability")
+    assert found["resolved"] == {"search": "validation", "report": "test"}
+    assert cli.main(["check", "tiny_aceptability"]) == 2
+    assert "did you mean 'tiny_acceptability'?" in capsys.readouterr().err
+
+
+def test_check_tells_every_mistake_with_file_and_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    printed(capsys, "init", "task", "mine")
+    definition = tmp_path / "mine" / "task.yaml"
+    definition.write_text(definition.read_text().replace("primary: accuracy", "primary: acuracy"))
+    (tmp_path / "mine" / "train.jsonl").write_text(
+        '{"premise": "a", "hypothesis": 3, "label": 2}\n{'
+    )
+    assert cli.main(["check", "mine"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "mine/task.yaml:14: primary: 'acuracy' is not among metrics (accuracy, f1)"
+        "; did you mean 'accuracy'?",
+        "mine/train.jsonl:1: hypothesis: must be text, but got 3",
+        "mine/train.jsonl:1: label: must be 0 to 1 (no, yes), but got 2",
+        "mine/train.jsonl:2: not JSON: Expecting property name enclosed in double quotes at "
+        "column 2",
+    ]
+    assert cli.main(["check", "mine", "--max-length", "0"]) == 2
+
+
+def test_check_loads_the_metrics_that_it_is_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    printed(capsys, "init", "task", "mine")
+    definition = tmp_path / "mine" / "task.yaml"
+    text = definition.read_text().replace("[accuracy, f1]", "[accuracy, cost_of_check.py:cost]")
+    definition.write_text(text)
+    assert cli.main(["check", "mine"]) == 2
+    assert "no file cost_of_check.py is loaded" in capsys.readouterr().err
+    (tmp_path / "cost_of_check.py").write_text("def cost(predictions, labels):\n    return 1\n")
+    printed(capsys, "check", "mine", "--use", "cost_of_check.py")
 
 
 def test_init_never_writes_over(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
