@@ -206,6 +206,9 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
         if ended and not results.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
+        waits = results.stuck(plan, state, cell_of_plan)
+        if waits is not None:
+            yield f"Nothing of {cell_of_plan.name} was run: {waits}."
 
 
 def _when(seconds: float) -> str:
