@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trials.errors import UserError, nearest
-from trials.reading import from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
+from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 from trials.targets import CANONICAL_TARGETS
 
 if TYPE_CHECKING:
@@ -363,9 +363,9 @@ def resolve(reference: str, roots: Sequence[Path] = (), base: Path | None = None
         return folder_digest(folder)
     import transformers
 
-    config = from_hub(transformers.AutoConfig, reference)
-    family_of(config)
-    return str(config._commit_hash)
+    commit = commit_of(reference)
+    family_of(from_hub(transformers.AutoConfig, f"{reference.partition('@')[0]}@{commit}"))
+    return commit
 
 
 def folder_digest(folder: Path) -> str:

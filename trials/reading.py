@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from trials.errors import UserError
@@ -15,6 +18,11 @@ _NEEDS_SENTENCEPIECE = (
     'needs the library sentencepiece: pip install "ablate-peft[sentencepiece]"; '
     "a folder with tokenizer.json needs none"
 )
+
+
+_REFUSALS = (ImportError, OSError, ValueError, UnpicklingError)
+"""How libraries say that something is not there, or not as it should be; the last of a `.bin` file
+that holds more than tensors."""
 
 
 def require_tokenizer(folder: Path) -> None:
@@ -61,7 +69,7 @@ def from_folder(loader: Any, folder: Path, **options: Any) -> Any:
         return loader.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
         )
-    except (ImportError, OSError, ValueError) as error:
+    except _REFUSALS as error:
         raise UserError(f"backbone {folder}: {_first_line(error)}") from error
 
 
@@ -77,11 +85,33 @@ def from_hub(loader: Any, reference: str, **options: Any) -> Any:
         UserError: the hub does not give it; a folder that would do instead is described.
     """
     name, _, revision = reference.partition("@")
-    try:
+    with _said_by_hub(reference):
         return loader.from_pretrained(
             name, revision=revision or "main", trust_remote_code=False, **options
         )
-    except (ImportError, OSError, ValueError) as error:
+
+
+def commit_of(reference: str) -> str:
+    """The commit of the hub that an id, with or without `@revision`, stands for now.
+
+    Raises:
+        UserError: the hub does not know it.
+    """
+    from transformers.utils import cached_file
+
+    name, _, revision = reference.partition("@")
+    with _said_by_hub(reference):
+        path = Path(str(cached_file(name, "config.json", revision=revision or "main")))
+        if not re.fullmatch(r"[0-9a-f]{40}", path.parent.name):
+            raise OSError(f"{path} is in no snapshot of a commit")
+        return path.parent.name
+
+
+@contextmanager
+def _said_by_hub(reference: str) -> Iterator[None]:
+    try:
+        yield
+    except _REFUSALS as error:
         raise UserError(
             f"backbone '{reference}' is neither a folder nor a name under a models root, and the "
             f"hub did not give it ({_first_line(error)}); a folder with config.json, "
@@ -90,6 +120,8 @@ def from_hub(loader: Any, reference: str, **options: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):
+        return "its .bin file holds more than tensors, or is damaged; save it as model.safetensors"
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 

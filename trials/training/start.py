@@ -27,8 +27,8 @@ def start_from(member: Member, path: Path) -> None:
     found = checkpoint.read(path)
     if found is None:
         raise UserError(
-            f"trial {source}, which it starts from, has no adapter in {path.parent}; one that was "
-            "removed before others started from it is there again with `keep: all` in a new store"
+            f"trial {source}, which it starts from, has no adapter in {path.parent}: it was not "
+            "kept when that trial ended; in a new store the study trains it again"
         )
     tensors, numbers = found
     if TrialSpec.from_json(numbers["spec"]).id != member.spec.source:
