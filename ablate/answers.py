@@ -202,11 +202,20 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
         )
     for cell, reason in plan.excluded:
         yield f"Left out: {cell} ({reason})."
+    pairs = {(c.task, plan.cell(c.source).task): None for c in plan.cells if c.source is not None}
+    for task, source in pairs:
+        yield f"Trials on {task} start from their arm's adapter on {source}, seed by seed."
+    kept = {c.task: None for c in plan.cells if c.template.recipe.head == "freeze"}
+    if kept:
+        yield f"The head is kept as it starts, and does not train: {', '.join(kept)}."
     for cell_of_plan in plan.cells:
         asks = state.asks.get(cell_of_plan.key, [])
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
         if ended and not results.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
+        waits = results.stuck(plan, state, cell_of_plan)
+        if waits is not None:
+            yield f"Nothing of {cell_of_plan.name} was run: {waits}."
 
 
 def _overlaps(resolved: Resolved) -> Iterator[str]:

@@ -20,6 +20,7 @@ class Cell:
         arm: what is compared.
         template: the trial before nuisance values, at seed 0 of the confirm stage.
         space: nuisance -> distribution; empty where nothing is tuned.
+        source: key of the cell whose adapters its trials start from; None for the backbone.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Cell:
     arm: Arm
     template: TrialSpec
     space: Space
+    source: str | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from ablate import precedence, recipe, space
+from ablate import precedence, recipe, space, starts
 from ablate.arm import Arm
 from ablate.arms import Methods, target_mistakes
 from ablate.expressions import Expression
@@ -92,8 +92,8 @@ class Context:
 def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
-        _present, _targets, _length, _overrides, _baselines, _match, _exclude, _space,
-        _constraints, _claims, _top,
+        _present, _targets, _length, _overrides, _starts, _unread, _baselines, _match, _exclude,
+        _space, _constraints, _claims, _top,
     )  # fmt: skip
     found = [mistake for check in checks for mistake in check(context)]
     if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
@@ -176,6 +176,34 @@ def meant(entry: Mapping[str, Any], methods: Methods) -> str | None:
     typed = str(entry.get("method"))
     close = difflib.get_close_matches(typed, methods.classes, n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def _starts(context: Context) -> Iterator[Mistake]:
+    if context.whole:
+        keys = context.keys
+        yield from starts.mistakes(keys, context.arms, context.tasks, context.backbones)
+
+
+def _unread(context: Context) -> Iterator[Mistake]:
+    """What a recipe asks of a method that would pass it over; each method's once."""
+    keys = context.keys
+    found: dict[tuple[str, str], Mistake] = {}
+    for arm, task, backbone in product(context.arms, context.tasks, context.backbones):
+        values = precedence.recipe_values(keys, arm, task, backbone)
+        for name, why in context.methods.unread(arm.method, values).items():
+            path = precedence.origin(keys, arm, task, backbone, name)
+            usual = recipe.DEFAULTS[name]
+            message = f"{why}; an override with when: {{method: {arm.method}}} can say {usual}"
+            found.setdefault((arm.method, name), Mistake(path, message))
+        tuned = {} if keys.tune is None else keys.tune.space
+        entry = tuned.get("dropout.adapter")
+        if entry is not None and not context.methods.drops_input(arm.method):
+            in_cell = space.space_of(tuned, arm, task, backbone, context.methods)
+            if "dropout.adapter" in in_cell:
+                message = f"method '{arm.method}' does not read it; say `when` it is tuned"
+                path = ("tune", "space", "dropout.adapter")
+                found.setdefault((arm.method, "tune"), Mistake(path, message))
+    yield from found.values()
 
 
 def _baselines(context: Context) -> Iterator[Mistake]:

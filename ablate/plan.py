@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from ablate import recipe
+from ablate import recipe, starts
 from ablate import space as spaces
 from ablate.arm import Arm
 from ablate.cell import Cell
@@ -97,7 +97,14 @@ class Plan:
     def _by_key(self) -> Mapping[str, Cell]:
         return {cell.key: cell for cell in self.cells}
 
-    def spec(self, cell: Cell, values: Mapping[str, Json], seed: int, stage: Stage) -> TrialSpec:
+    def spec(
+        self,
+        cell: Cell,
+        values: Mapping[str, Json],
+        seed: int,
+        stage: Stage,
+        source: str | None = None,
+    ) -> TrialSpec:
         """The trial of a cell at nuisance values, a seed and a stage.
 
         Args:
@@ -105,35 +112,61 @@ class Plan:
             values: nuisance -> value, for every entry of the cell's space.
             seed: base of every random stream.
             stage: search or confirm.
+            source: id of the trial that it starts from, where the cell has a source.
 
         Raises:
-            ValueError: `values` are not those of the cell's space.
+            ValueError: `values` are not those of the cell's space, or `source` is not as the cell.
         """
         if set(values) != set(cell.space):
             raise ValueError(f"{cell.name} takes {sorted(cell.space)}, but got {sorted(values)}")
-        if not values:
-            return cell.template.with_seed(seed, stage)
-        return _with_values(self.study, cell, values).with_seed(seed, stage)
+        if (source is None) != (cell.source is None):
+            raise ValueError(f"{cell.name} starts from {cell.source}, but got {source}")
+        made = _with_values(self.study, cell, values) if values else cell.template
+        return made.with_seed(seed, stage).with_source(source)
 
-    def specs(self, cell: Cell, values: Mapping[str, Json], stage: Stage) -> tuple[TrialSpec, ...]:
+    def specs(
+        self, cell: Cell, values: Mapping[str, Json], stage: Stage, sources: Sequence[str] = ()
+    ) -> tuple[TrialSpec, ...]:
         """The trials of a cell at nuisance values, one for each seed of a stage.
 
         Those that confirm are made once, and keep their ids: whoever shows or tracks a study asks
         for all of them again and again, and to hash a recipe takes longer than all else about it.
+
+        Args:
+            cell: one of this plan.
+            values: nuisance -> value.
+            stage: search or confirm.
+            sources: where the cell has a source, the ids of its trials by the seeds that confirm.
+                Each trial that confirms starts from the one of its seed; those that search have
+                other seeds, and start from the first.
         """
         seeds = self.search_seeds if stage == "search" else self.confirm_seeds
-        key = (cell.key, canonical_json(dict(values)))
+        begin: Sequence[str | None] = sources if sources else [None] * len(seeds)
+        if sources and stage == "search":
+            begin = [sources[0]] * len(seeds)
+        key = (cell.key, canonical_json(dict(values)), *sources)
         made = self._confirming.get(key) if stage == "confirm" else None
         if made is None:
-            first = self.spec(cell, values, 0, stage)
-            made = tuple(first.with_seed(seed, stage) for seed in seeds)
+            first = self.spec(cell, values, 0, stage, begin[0])
+            pairs = zip(seeds, begin, strict=True)
+            made = tuple(first.with_seed(seed, stage).with_source(source) for seed, source in pairs)
         if stage == "confirm":
             self._confirming[key] = made
         return made
 
     @cached_property
-    def _confirming(self) -> dict[tuple[str, str], tuple[TrialSpec, ...]]:
+    def _confirming(self) -> dict[tuple[str, ...], tuple[TrialSpec, ...]]:
         return {}
+
+    @cached_property
+    def in_order(self) -> tuple[Cell, ...]:
+        """The cells, each after the one that it starts from, else as they are."""
+        return starts.in_order(self.cells)
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """Keys of the cells that others start from."""
+        return frozenset(cell.source for cell in self.cells if cell.source is not None)
 
     def num_asks(self, cell: Cell) -> int:
         """How many sets of nuisance values the search of a cell tries, at most."""
@@ -206,7 +239,8 @@ def plan(
         backbones: backbone name -> its digest.
 
     Raises:
-        UserError: everything is excluded, or a claim cannot be resolved to cells.
+        UserError: everything is excluded, a cell would start from one that is, or a claim cannot
+            be resolved to cells.
     """
     cells: list[Cell] = []
     excluded: list[tuple[str, str]] = []
@@ -224,6 +258,7 @@ def plan(
                     excluded.append((cell.name, reason))
     if not cells:
         raise UserError("every combination of arm, task and backbone is excluded")
+    cells = starts.linked(cells, study.confirm_seeds[0])
     comparisons, claims = compile_claims(study, cells)
     return Plan(study, tuple(cells), comparisons, claims, tuple(excluded))
 
@@ -236,6 +271,8 @@ def _cell(
     resolved: Resolved,
     backbone_digest: str | None,
 ) -> Cell:
+    values = recipe_values(study.keys, arm, task, backbone)
+    values["start_from"] = starts.start_of(study.keys, arm, task, backbone, study.tasks)
     template = TrialSpec(
         task=task.name,
         data_digest=resolved[0],
@@ -244,7 +281,7 @@ def _cell(
         method=arm.method,
         hyperparameters=catalogue.recorded(study.methods.fields(arm.method), arm.fields),
         targets=study.targets if arm.targets is None else arm.targets,
-        recipe=recipe.build(recipe_values(study.keys, arm, task, backbone)),
+        recipe=recipe.build(values),
         splits=study.splits or resolved[1] or Splits(),
         seed=0,
         stage="confirm",
@@ -333,4 +370,5 @@ def _cell_json(cell: Cell) -> dict[str, Json]:
         "arm": cell.arm.id,
         "template": cell.template.to_json(),
         "space": cell.space,
+        "source": cell.source,
     }

@@ -132,10 +132,37 @@ def assignment(
         backbone=backbone.text,
         places=resolved.places,
         folder=str(folder.trial(spec.id)),
+        source=None if spec.source is None else str(folder.trial(spec.source)),
         code=study.code,
         device=device,
         threads=threads,
     )
+
+
+def require_heads(resolved: Resolved) -> None:
+    """Prove before anything runs that a head is there wherever it is to be kept as it is.
+
+    What a checkpoint of the hub holds is seen when it is loaded.
+
+    Raises:
+        UserError: every backbone without a head to freeze.
+    """
+    places = resolved.places
+    problems: dict[str, None] = {}
+    references = {b.name: b.text for b in resolved.plan.study.backbones}
+    for cell in resolved.plan.cells:
+        if cell.template.recipe.head_start != "backbone":
+            continue
+        reference = references[cell.backbone]
+        folder = backbones.find(reference, places.model_roots, places.base_folder)
+        if folder is not None and backbones.lacks_head(folder, backbones.family_in(folder)):
+            problems[
+                f"train.head: freeze keeps the head of the backbone's checkpoint, but {reference} "
+                "comes without one: train it, start_from a task that trains one, or name a "
+                "backbone that was trained to classify"
+            ] = None
+    if problems:
+        raise UserError(*problems)
 
 
 Counts = tuple[int | None, int | None]
@@ -201,6 +228,8 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
                 roots=roots,
                 base=base,
             )
+            if cell.template.recipe.head == "freeze":
+                counts[cell.key] = (counts[cell.key][0], 0)
         except UserError as error:
             problems |= {f"{cell.backbone}: {problem}": None for problem in error.problems}
     if problems:

@@ -69,9 +69,54 @@ def current_trials(
             # A driver that was killed in between has asked and not planned.
             if identity in state.trials:
                 yield state.trials[identity], ask.values, None
-    for values in chosen_values(plan, state, cell):
-        for spec in plan.specs(cell, values, "confirm"):
+    for values, specs in confirmation(plan, state, cell):
+        for spec in specs:
             yield state.trials.get(spec.id), values, spec
+
+
+def confirmation(
+    plan: Plan, state: State, cell: Cell
+) -> list[tuple[Mapping[str, Json], tuple[TrialSpec, ...]]]:
+    """The trials that confirm a cell, by rank: their nuisance values, and one spec for each seed.
+
+    Empty before the values are chosen, or those of the cell that this one starts from.
+    """
+    sources = starts(plan, state, cell)
+    if sources is None:
+        return []
+    return [
+        (values, plan.specs(cell, values, "confirm", sources))
+        for values in chosen_values(plan, state, cell)
+    ]
+
+
+def starts(plan: Plan, state: State, cell: Cell) -> tuple[str, ...] | None:
+    """Ids of the trials that a cell starts from, by the seeds that confirm.
+
+    They are those of its source's best values. Empty where it starts from the backbone; None
+    where those values have not been chosen yet.
+    """
+    if cell.source is None:
+        return ()
+    found = confirmation(plan, state, plan.cell(cell.source))
+    return tuple(spec.id for spec in found[0][1]) if found else None
+
+
+def stuck(plan: Plan, state: State, cell: Cell) -> str | None:
+    """Why a cell cannot begin that starts from another; None where it can, or may yet."""
+    if cell.source is None:
+        return None
+    source, begin = plan.cell(cell.source), starts(plan, state, cell)
+    if begin is None:
+        asks = state.asks.get(source.key, [])
+        ended = asks and all(state.trials[t].final for a in asks for t in a.trials)
+        if not ended and stuck(plan, state, source) is None:
+            return None
+        return f"it starts from {source.name}, of which nothing was confirmed"
+    known = state.trials.get(begin[0])
+    if not cell.space or known is None or known.status not in FAILED:
+        return None  # Where nothing is searched, each of its trials says so itself.
+    return f"it starts from trial {known.id[:12]} ({source.name}), which has {known.status}"
 
 
 def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:
@@ -215,7 +260,10 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     ]  # fmt: skip
     confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
-    reasons = (str((t.result_json or {}).get("reason") or t.status) for t in failed)
+    reasons = [str((t.result_json or {}).get("reason") or t.status) for t in failed]
+    waits = stuck(plan, state, cell)
+    if waits is not None:
+        reasons.append(waits)
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),

@@ -65,6 +65,7 @@ def run(
     if options.tracking and not options.spool:
         check(uri)
     resolved = resolve.resolve(study, profile, hub=True)
+    resolve.require_heads(resolved)
     resolve.require_targets(resolved)
     devices.require(profile)
     folder = StudyFolder(root / study.name)
@@ -187,7 +188,7 @@ def _outcome(conductor: Conductor) -> Outcome:
     }
     failed = any(conductor.state.trials[t].status in FAILED for t in current)
     unchosen = any(
-        not results.chosen_values(conductor.plan, conductor.state, cell)
+        not results.confirmation(conductor.plan, conductor.state, cell)
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"

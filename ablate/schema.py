@@ -112,12 +112,6 @@ def _refuse(message: str, *allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _not_fp16(value: Any) -> Any:
-    if value == "fp16":
-        raise ValueError("fp16 is not available in this version; expected fp32 or bf16")
-    return value
-
-
 Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 _SEEDS_SCHEMA = WithJsonSchema(
@@ -165,6 +159,12 @@ class EvaluateKeys(Section):
     select: Literal["best", "last"] = "best"
 
 
+class StartFrom(Section):
+    """`train.start_from`."""
+
+    task: str
+
+
 class Train(Section):
     """`train`: the recipe, as far as the file gives it; see `trials.spec.Recipe`."""
 
@@ -177,19 +177,13 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: ScheduleKeys = ScheduleKeys()
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    precision: Annotated[
-        Literal["fp32", "bf16"],
-        BeforeValidator(_not_fp16),
-    ] = "fp32"
-    base_precision: Annotated[
-        Literal["same"], _refuse("only 'same' is available in this version", "same")
-    ] = "same"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    base_precision: Literal["same", "int8", "nf4"] = "same"
     dropout: DropoutKeys = DropoutKeys()
     label_smoothing: Probability = 0.0
     head: Literal["train", "freeze"] = "train"
-    start_from: Annotated[
-        None, _refuse("start_from is not available in this version; leave it null", None)
-    ] = None
+    start_from: StartFrom | None = None
+    gradient_checkpointing: bool = False
     evaluate: EvaluateKeys = EvaluateKeys()
 
     @model_validator(mode="after")

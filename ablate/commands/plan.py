@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ablate.commands.common import load, out, out_json, table
 from trials.errors import UserError
 
 if TYPE_CHECKING:
+    from ablate.plan import Plan
     from ablate.profile import Profile
     from ablate.resolve import Resolved
     from ablate.sizing import Sizing
@@ -26,7 +28,9 @@ def run(given: argparse.Namespace) -> int:
     if given.study is None:
         raise UserError("plan needs a STUDY (or --schema)")
     study = load(given)
+    from ablate.journal import State
     from ablate.resolve import check_targets
+    from ablate.results import confirmation
 
     resolved = study.resolved
     counts = check_targets(resolved)
@@ -39,10 +43,10 @@ def run(given: argparse.Namespace) -> int:
             for cell in plan.cells
         ]  # fmt: skip
         trials = [
-            {"id": spec.id, "cell": cell.key, "seed": spec.seed}
-            for cell in plan.cells
-            if not cell.space
-            for spec in plan.specs(cell, {}, "confirm")
+            {"id": spec.id, "cell": cell.key, "seed": spec.seed, "source": spec.source}
+            for cell in plan.in_order
+            for _, specs in confirmation(plan, State(), cell)
+            for spec in specs
         ]
         unresolved = list(resolved.unresolved)
         out_json({**plan.to_json(), "parameters": cells, "trials": trials,
@@ -59,6 +63,8 @@ def run(given: argparse.Namespace) -> int:
         if splits is not None:
             out(f"splits    {task.name}: search reads {splits.search}, "
                 f"report shows {splits.report}")  # fmt: skip
+    for line in _order(plan):
+        out(f"order     {line}")
     out()
     rows = [
         (cell.task, cell.backbone, cell.arm.label, *counts[cell.key],
@@ -73,6 +79,22 @@ def run(given: argparse.Namespace) -> int:
         out(f"memory    {sizing}")
     _print_questions(resolved)
     return 0
+
+
+def _order(plan: "Plan") -> Iterator[str]:
+    """Which tasks come after which, where trials start from another task's adapter."""
+    after: dict[tuple[str, str], int] = {}
+    for cell in plan.in_order:
+        if cell.source is not None:
+            pair = (cell.task, plan.cell(cell.source).task)
+            after[pair] = after.get(pair, 0) + 1
+    searched = any(cell.space for cell in plan.cells if cell.source is not None)
+    for (task, source), number in after.items():
+        seeds = "the same seed" + (f" (search: seed {plan.confirm_seeds[0]})" if searched else "")
+        yield (
+            f"{task} after {source}: trials of {_plural(number, 'cell')} start from its adapter "
+            f"of {seeds}"
+        )
 
 
 def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":

@@ -15,7 +15,7 @@ from ablate import journal
 from ablate.journal import Journal, Trial
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, chosen_values
+from ablate.results import TaskFacts, confirmation, starts
 from ablate.revision import first_seen
 from ablate.search import Tuner
 from ablate.sweep.queue import CellRun, Queue
@@ -65,9 +65,15 @@ class Conductor:
         self._queue = Queue(tuple(self.cells.values()))
         self._turns = {seed: turn for turn, seed in enumerate(plan.confirm_seeds)}
         self._measures: dict[str, list[tuple[CellRun, int]]] = defaultdict(list)
+        self._following: dict[str, list[tuple[CellRun, str]]] = defaultdict(list)
+        self._asking_after: dict[str, dict[str, CellRun]] = defaultdict(dict)
+        self._starting: dict[str, list[CellRun]] = defaultdict(list)
+        for cell in plan.cells:
+            if cell.source is not None:
+                self._starting[cell.source].append(self.cells[cell.key])
         self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
-        for run in self.cells.values():
-            self._take_up(run)
+        for cell in plan.in_order:
+            self._take_up(self.cells[cell.key])
 
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give.
@@ -133,6 +139,10 @@ class Conductor:
         self.journal.append(journal.finished(trial.id, result))
         for run, number in self._measures.get(trial.id, ()):
             self._settle(run, (number,))
+        for run, identity in self._following.pop(trial.id, ()):
+            self._wait(run, identity)
+        for run in self._asking_after.pop(trial.id, {}).values():
+            self._look_at(run)
         self._on_event(trial.id)
 
     def _tuner(self, cell: Cell) -> Tuner | None:
@@ -167,14 +177,35 @@ class Conductor:
         known = self._current(run) & self._planned_as.keys()
         for identity in sorted(known, key=self._planned_as.__getitem__):
             self._wait(run, identity)
-        self._queue.look_at(run)
+        self._look_at(run)
+
+    def _look_at(self, run: CellRun) -> None:
+        """Let a cell's search ask where it may, once there is something to start from."""
+        begin = starts(self.plan, self.state, run.cell)
+        if begin is None:
+            return
+        known = self.state.trials.get(begin[0]) if begin else None
+        if not begin or (known is not None and known.status == "finished"):
+            self._queue.look_at(run)
+        elif known is None or not known.final:
+            self._asking_after[begin[0]][run.cell.key] = run
 
     def _wait(self, run: CellRun, identity: str) -> None:
-        """Queue a trial, unless it has ended, runs or waits already."""
-        if not self.state.trials[identity].final and identity not in self.running:
-            spec = self.state.trials[identity].spec
-            turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
-            self._queue.add(run, identity, turn)
+        """Queue a trial, unless it has ended, runs or waits already; after its source, if any."""
+        trial = self.state.trials[identity]
+        if trial.final or identity in self.running:
+            return
+        spec = trial.spec
+        if spec.source is not None:
+            source = self.state.trials.get(spec.source)
+            if source is None or not source.final:
+                self._following[spec.source].append((run, identity))
+                return
+            if source.status != "finished":
+                self._end(trial, _without_start(source))
+                return
+        turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
+        self._queue.add(run, identity, turn)
 
     def _current(self, run: CellRun) -> frozenset[str]:
         """Ids of the trials that the plan asks of a cell, as far as they are known."""
@@ -198,7 +229,9 @@ class Conductor:
         """One trial a search seed; none where the values break a constraint of the study."""
         if self.plan.violated(run.cell, values) is not None:
             return []
-        return list(self.plan.specs(run.cell, values, "search"))
+        begin = starts(self.plan, self.state, run.cell)
+        assert begin is not None  # No cell asks before it has something to start from.
+        return list(self.plan.specs(run.cell, values, "search", begin))
 
     def _take_ask(
         self, run: CellRun, ask: journal.Ask, specs: list[TrialSpec] | None = None
@@ -257,7 +290,7 @@ class Conductor:
                 run.tuner.record(number, outcome)
             else:
                 run.tuner.correct(number, outcome)
-        self._queue.look_at(run)
+        self._look_at(run)
         self._maybe_confirm(run)
 
     def _told(self, run: CellRun, ask: journal.Ask) -> Outcome | None:
@@ -309,17 +342,21 @@ class Conductor:
             for rank, ask in enumerate(best, 1):
                 if rank not in known or known[rank].ask != ask.number:
                     self.journal.append(journal.chosen(run.cell.key, rank, ask.number, ask.values))
+        if starts(self.plan, self.state, run.cell) is None:
+            return  # Until the cell that it starts from has chosen.
         run.confirming = True
         planned = self._confirmation(run)
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
         for _, spec in planned:
             self._wait(run, spec.id)
+        for follower in self._starting.get(run.cell.key, ()):
+            self._maybe_confirm(follower)
+            self._look_at(follower)
 
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
         """The specs that confirm a cell, seeds first so that cells can be compared early."""
-        chosen = chosen_values(self.plan, self.state, run.cell)
-        by_rank = [list(self.plan.specs(run.cell, values, "confirm")) for values in chosen]
+        by_rank = [specs for _, specs in confirmation(self.plan, self.state, run.cell)]
         return [(rank, spec) for specs in zip(*by_rank, strict=True)
                 for rank, spec in enumerate(specs, 1)]  # fmt: skip
 
@@ -331,3 +368,10 @@ class Conductor:
             return False
         # An ask whose outcome is known is open again while one of its trials is retried.
         return all(self._outcome(run, ask.number) for ask in asks)
+
+
+def _without_start(source: Trial) -> TrialResult:
+    """The end of a trial whose source has nothing to start from."""
+    why = source.result.reason if source.result is not None else None
+    reason = f"trial {source.id[:12]}, which it starts from, has {source.status}"
+    return TrialResult(status="crashed", reason=f"{reason}: {why}" if why else reason)

@@ -199,11 +199,25 @@ ONE_MISTAKE = [
     ("learning_rate: 1e-3", "batch_size: true",
      "13: train.batch_size: must be a whole number, but got True"),
     ("learning_rate: 1e-3", "precision: fp8",
-     "13: train.precision: must be one of fp32, bf16, but got 'fp8'"),
-    ("learning_rate: 1e-3", "base_precision: nf4",
-     "13: train.base_precision: only 'same' is available in this version"),
-    ("learning_rate: 1e-3", "start_from: {task: mnli}",
-     "13: train.start_from: start_from is not available in this version; leave it null"),
+     "13: train.precision: must be one of fp32, bf16, fp16, but got 'fp8'"),
+    ("learning_rate: 1e-3", "base_precision: nf8",
+     "13: train.base_precision: must be one of same, int8, nf4, but got 'nf8'; "
+     "did you mean 'nf4'?"),
+    ("learning_rate: 1e-3", "start_from: mnli",
+     "13: train.start_from: must be a mapping, but got 'mnli'"),
+    ("learning_rate: 1e-3", "start_from: {task: mnil}",
+     "13: train.start_from.task: no task of this study called 'mnil'; expected one of cola, mrpc"),
+    ("learning_rate: 1e-3", "start_from: {task: cola}",
+     "13: train.start_from.task: cola would start from its own adapter; give start_from to the "
+     "other tasks alone, in overrides"),
+    ("train: {epochs: 5}", "train: {start_from: {task: cola}}",
+     "14: overrides[0].train.start_from.task: cola would start from its own adapter; give "
+     "start_from to the other tasks alone, in overrides"),
+    ("{when: {task: cola}, train: {epochs: 5}}",
+     "{when: {task: cola}, train: {start_from: {task: mrpc}}}, "
+     "{when: {task: mrpc, method: mtlora}, train: {start_from: {task: cola}}}",
+     "14: overrides[1].train.start_from.task: mrpc starts from cola, which starts from mrpc: none "
+     "of them could be the first"),
     ("learning_rate: 1e-3", "optimizer: {name: sgd}",
      "13: train.optimizer.name: must be adamw, but got 'sgd'"),
     ("learning_rate: 1e-3", "evaluate: {every: often}",
@@ -784,7 +798,7 @@ def test_whatever_is_wrong_is_the_users_mistake(changes: list[tuple[tuple[Any, .
         try:
             for step in path[:-1]:
                 place = place[step]
-            place[path[-1]] = new
+            place[path[-1]] = copy.deepcopy(new)  # Or one value in two places could hold itself.
         except (KeyError, IndexError, TypeError):
             continue
     with contextlib.suppress(UserError):

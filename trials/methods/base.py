@@ -116,6 +116,8 @@ class Method:
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
         chooses_sites: whether `sites` leaves aside what the trial targets.
         reads_dense_gradient: whether `before_step` needs the gradient of the dense change.
+        drops_input: whether `dropout.adapter` drops what it reads; False where it multiplies
+            nothing, or `packs` not, and has dropout of its own if any.
         merges: whether the update goes into the weights of a plain model.
         exports: whether it is an adapter of the `peft` library.
         packs: whether its trials share the backbone's passes with others; False where it changes
@@ -129,6 +131,7 @@ class Method:
     reads: ClassVar[Literal["input", "output"]] = "input"
     chooses_sites: ClassVar[bool] = False
     reads_dense_gradient: ClassVar[bool] = False
+    drops_input: ClassVar[bool] = True
     merges: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     packs: ClassVar[bool] = True

@@ -26,6 +26,7 @@ from trials.training import checkpoint
 from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
+from trials.training.start import start_from
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -65,6 +66,8 @@ class Run:
         self._is_kept = False
         self.seconds = 0.0
         self._saved = time.monotonic()
+        if self.spec.source is not None:
+            start_from(self.member, Path(str(assignment.source)) / ADAPTER)
         self._resume()
         self._evaluations = self._evaluation_steps()
         self.unreported = deque(self.history)
@@ -103,6 +106,7 @@ class Run:
 
     def take(self, part: str, outputs: Tensor) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
+        outputs = outputs[:, : self.task.num_outputs]  # A kept head may have more.
         if self.member.step > self._evaluated:
             return self._evaluate(outputs)
         self._outputs[part] = outputs
@@ -277,6 +281,8 @@ def load_parts(assignment: Assignment) -> tuple[Task, backbones.Backbone]:
         places.model_roots,
         places.base_folder,
         assignment.device,
+        spec.recipe.base_precision,
+        spec.backbone_digest,
     )
     if spec.backbone_digest is not None and backbone.digest != spec.backbone_digest:
         raise UserError(
@@ -340,4 +346,18 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the device, or the machine, had no memory left."""
     exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return exhausted or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "CUDA error: out of memory")
+    return exhausted or any(text in str(error) for text in said)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the device answers nothing but this error from now on, in this process.
+
+    After an illegal access or a failed assertion on a GPU, every later call fails likewise.
+    """
+    if isinstance(error, Exception) and is_out_of_memory(error):
+        return False
+    of_device = getattr(torch, "AcceleratorError", ())  # Since torch 2.8.
+    return isinstance(error, of_device) or (
+        isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+    )
