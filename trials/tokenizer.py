@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trials import backbones
-from trials.errors import UserError
+from trials.reading import from_folder, from_hub, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,11 @@ def reading(reference: str, roots: Sequence[Path] = (), base: Path | None = None
     Raises:
         UserError: it cannot be found, or its family is not known.
     """
-    import transformers
-
     config = backbones.configuration(reference, roots, base)
     folder = backbones.find(reference, roots, base)
-    name, _, revision = reference.partition("@")
-    given = {} if folder is not None else {"revision": revision or "main"}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder or name, **given)
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"backbone '{reference}': its tokenizer cannot be read ({reason})"
-        ) from None
+    if folder is None:
+        tokenizer = tokenizer_of(from_hub, reference)
+    else:
+        tokenizer = tokenizer_of(from_folder, folder)
     longest = min(backbones.longest(config), int(tokenizer.model_max_length))
     return Reading(reference, tokenizer, longest)

@@ -24,7 +24,7 @@ def test_weights_are_not_needed(tmp_path: Path) -> None:
     assert reading("bare", [tmp_path]).tokenizer("a")["input_ids"]
     assert reading("./bare", base=tmp_path).context == reading("tiny").context
     (tmp_path / "bare" / "tokenizer.json").write_text("{")
-    with pytest.raises(UserError, match="backbone 'bare': its tokenizer cannot be read"):
+    with pytest.raises(UserError, match=r"backbone .*bare: "):
         reading("bare", [tmp_path])
 
 
