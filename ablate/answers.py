@@ -22,6 +22,7 @@ from ablate.stats.claims import Claim
 from ablate.stats.comparison import Comparison, Pick
 from ablate.stats.findings import analyse
 from ablate.store import StudyFolder, write_text
+from ablate.tune_keys import Budget
 from trials.spec import digest
 
 SEED_OF_RESAMPLING = 20260101
@@ -151,7 +152,7 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
         "selection": study.train.evaluate.select,
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
-        "budget": None if tune is None else f"{tune.budget.trials} asks for every cell",
+        "budget": None if tune is None else _budget(tune.budget),
         "revisions": [
             {
                 "revision": item.revision,
@@ -177,6 +178,12 @@ def _split_words(resolved: Resolved, task: str, part: str) -> str:
     return f"held_out ({len(loaded.rows('held_out', splits))} rows of train)"
 
 
+def _budget(budget: Budget) -> str:
+    if budget.gpu_seconds is not None:
+        return f"{budget.gpu_seconds:g} seconds on the device for every cell"
+    return f"{budget.trials} asks for every cell"
+
+
 def _with_options(named: Mapping[str, Any]) -> str:
     options = ", ".join(f"{key} {value}" for key, value in named.items() if key != "name")
     return f"{named['name']} ({options})" if options else str(named["name"])
@@ -199,6 +206,8 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
             f"{len(stale)} ended trials belong to cells or values that the study does not ask "
             "for any more; they stay in the journal and are not shown."
         )
+    for key in plan.measured:
+        yield f"The search is not repeatable: tune.{key} is measured, not computed."
     for cell, reason in plan.excluded:
         yield f"Left out: {cell} ({reason})."
     for cell_of_plan in plan.cells:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, runner, store
+from ablate import answers, journal, profile, resolve, runner, store, tuning
 from ablate import results as rows
 from ablate.journal import State
 from ablate.plan import Plan
@@ -101,7 +101,12 @@ class Ablation:
         return journal.fold(journal.stream(self.folder.journal))
 
     def plan(self) -> Plan:
-        """What would run; starts nothing."""
+        """What would run; starts nothing.
+
+        Raises:
+            UserError: a search that cannot be made as the study asks for it.
+        """
+        tuning.require(self.resolved.plan, self.resolved.facts)
         return self.resolved.plan
 
     def run(

@@ -32,12 +32,13 @@ def revised(
     added: Sequence[str],
     after_results: bool,
     plan_counts: Mapping[str, int],
-    contents: Mapping[str, Sequence[Json]],
+    contents: Mapping[str, Json],
 ) -> Entry:
     """The study as it is from now on.
 
     `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
-    `claims`, from which follows what was there before results were seen.
+    `claims`, from which follows what was there before results were seen; `warm`, what searches
+    are told before their first ask; and `measured`, the keys by which they may not be repeatable.
     """
     return Entry("revised", dict(locals()))
 

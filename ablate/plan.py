@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from ablate import recipe
+from ablate import constraints, recipe
 from ablate import space as spaces
 from ablate.arm import Arm
 from ablate.cell import Cell
 from ablate.claims import PlannedClaim, PlannedComparison, compile_claims
+from ablate.combinations import size
 from ablate.expressions import Expression
 from ablate.patterns import plain
 from ablate.precedence import recipe_values
 from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
+from ablate.tune_keys import PRIMARY, Tune
 from trials.errors import UserError
 from trials.spec import Json, Splits, Stage, TrialSpec, canonical_json, digest
 
@@ -139,8 +141,12 @@ class Plan:
         tune = self.study.tune
         if tune is None or not cell.space:
             return 0
-        size = spaces.size(cell.space) if tune.sampler.name in ("grid", "brute_force") else None
-        return tune.budget.trials if size is None else min(size, tune.budget.trials)
+        if tune.sampler.name not in ("grid", "brute_force"):
+            return tune.budget.most_asks
+        number = size(cell.space)
+        if number is None:
+            return tune.budget.most_asks
+        return min(number - len(self.infeasible(cell)), tune.budget.most_asks)
 
     @cached_property
     def counts(self) -> Counts:
@@ -164,13 +170,32 @@ class Plan:
             cell: one of this plan.
             values: nuisance -> value.
         """
-        tune = self.study.tune
-        known = {**cell.values, **values}
-        for text in () if tune is None else tune.constraints:
-            if Expression.parse(text).holds(known) is False:
-                return text
-        fields = {name: known[name] for name in cell.arm.fields}
-        return self.study.methods.invalid(cell.arm.method, fields)
+        return constraints.violated(self.study, cell, values)
+
+    def hopeless(self, cell: Cell) -> bool:
+        """Whether no combination of a cell's nuisance values may be tried."""
+        found = self.infeasible(cell)
+        return bool(found) and len(found) == size(cell.space)
+
+    def infeasible(self, cell: Cell) -> constraints.Infeasible:
+        """Combinations of a cell's nuisance values that are never tried, and why."""
+        if cell.key not in self._infeasible:
+            self._infeasible[cell.key] = constraints.infeasible(self.study, cell)
+        return self._infeasible[cell.key]
+
+    @cached_property
+    def _infeasible(self) -> dict[str, constraints.Infeasible]:
+        return {}
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The keys of `tune` by which a search may ask other values when it is repeated."""
+        return () if self.study.tune is None else self.study.tune.measured
+
+    @property
+    def warm_start(self) -> str | None:
+        """The study whose asks are told first."""
+        return None if self.study.tune is None else self.study.tune.warm_start
 
     def to_json(self) -> dict[str, Json]:
         """The content of `plan.json`."""
@@ -184,6 +209,12 @@ class Plan:
             "comparisons": [plain(asdict(item)) for item in self.comparisons],
             "claims": [plain(asdict(item)) for item in self.claims],
             "excluded": [{"cell": cell, "reason": reason} for cell, reason in self.excluded],
+            "infeasible": [
+                {"cell": cell.name, "values": dict(values), "reason": reason}
+                for cell in self.cells
+                for values, reason in self.infeasible(cell)
+            ],
+            "measured": list(self.measured),
             "search_seeds": list(self.search_seeds),
             "confirm_seeds": list(self.confirm_seeds),
             "num_trials": {"search": self.counts.search, "confirm": self.counts.confirm},
@@ -221,6 +252,13 @@ def plan(
                     cells.append(cell)
                 else:
                     excluded.append((cell.name, reason))
+    if not cells:
+        raise UserError("every combination of arm, task and backbone is excluded")
+    made = Plan(study, tuple(cells), (), (), tuple(excluded))
+    nothing = [cell for cell in cells if made.hopeless(cell)]
+    cells = [cell for cell in cells if cell not in nothing]
+    excluded += [(c.name, f"no values of its nuisances hold: {made.infeasible(c)[0][1]}")
+                 for c in nothing]  # fmt: skip
     if not cells:
         raise UserError("every combination of arm, task and backbone is excluded")
     comparisons, claims = compile_claims(study, cells)
@@ -283,20 +321,34 @@ def _key(study: Study, template: TrialSpec, space: Space) -> str:
             "constraints": list(tune.constraints),
             "parallel": tune.parallel,
             "seeds": tune.seeds,
+            **_later(tune),
         }
     )
 
 
+def _later(tune: Tune) -> dict[str, Json]:
+    """Keys of later versions, where they are given: without them a cell is the one it was."""
+    found: dict[str, Json] = {}
+    if tune.objectives != (PRIMARY,):
+        found["objectives"] = list(tune.objectives)
+    if tune.warm_start is not None:
+        found["warm_start"] = tune.warm_start
+    if tune.constraints:
+        # They were asks once, and failed; a search under them is another one now.
+        found["infeasible"] = "drawn again"
+    return found
+
+
 def _reason(study: Study, cell: Cell, rules: Sequence[tuple[str, Expression]]) -> str | None:
     """Why a cell is left out, or None."""
-    constraints = () if study.tune is None else study.tune.constraints
-    if not rules and not constraints:
+    must_hold = () if study.tune is None else study.tune.constraints
+    if not rules and not must_hold:
         return None
     values = cell.values
     for index, (text, rule) in enumerate(rules):
         if rule.holds(values):
             return f"exclude[{index}]: {text}"
-    for index, text in enumerate(constraints):
+    for index, text in enumerate(must_hold):
         rule = Expression.parse(text)
         if not rule.names & set(cell.space) and rule.holds(values) is False:
             return f"tune.constraints[{index}] does not hold: {text}"

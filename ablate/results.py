@@ -175,7 +175,7 @@ class Standing:
 
     Attributes:
         cell: the cell.
-        search: (done, planned) asks of the search.
+        search: (done, planned) asks of the search; those made so far under a budget of seconds.
         confirm: (done, planned) trials of the confirmation.
         running, failed: trials of both stages.
         reasons: why trials failed, each once.
@@ -212,11 +212,14 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         if members and all(t.status == "finished" and t.result_json for t in members)
     ]  # fmt: skip
     confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
+    tune = plan.study.tune
+    timed = tune is not None and tune.budget.gpu_seconds is not None
+    planned = len(asks) if timed else plan.num_asks(cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
     reasons = (str((t.result_json or {}).get("reason") or t.status) for t in failed)
     return Standing(
         cell=cell,
-        search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),
+        search=(sum(all(t.final for t in members) for members in asked), planned),
         confirm=(len(confirmed), top * len(plan.confirm_seeds)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),

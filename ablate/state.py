@@ -1,6 +1,6 @@
 """What all events of a study so far add up to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
 from ablate.events import Event
@@ -35,7 +35,7 @@ class Revision:
     added: tuple[str, ...]
     after_results: bool
     plan_counts: Mapping[str, int]
-    contents: Mapping[str, Sequence[Json]]
+    contents: Mapping[str, Json]
     time: float
 
 

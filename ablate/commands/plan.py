@@ -8,9 +8,13 @@ from ablate.commands.common import load, out, out_json, table
 from trials.errors import UserError
 
 if TYPE_CHECKING:
+    from ablate.plan import Plan
     from ablate.profile import Profile
     from ablate.resolve import Resolved
     from ablate.sizing import Sizing
+
+SHOWN = 5
+"""Combinations of a cell that are named one by one."""
 
 MANY = 2000
 """Trials from which a plan is drawn up without a prediction that nobody asked for."""
@@ -28,9 +32,8 @@ def run(given: argparse.Namespace) -> int:
     study = load(given)
     from ablate.resolve import check_targets
 
-    resolved = study.resolved
+    resolved, plan = study.resolved, study.plan()
     counts = check_targets(resolved)
-    plan = resolved.plan
     memory = _memory(resolved, study.profile)
     if given.json:
         cells = [
@@ -52,8 +55,11 @@ def run(given: argparse.Namespace) -> int:
     out(f"study     {plan.study.name}")
     if plan.study.question:
         out(f"question  {plan.study.question}")
-    out(f"trials    {plan.counts.search:,} search + {plan.counts.confirm:,} confirm "
-        f"in {len(plan.cells):,} cells")  # fmt: skip
+    tune = plan.study.tune
+    seconds = None if tune is None else tune.budget.gpu_seconds
+    search = (f"{plan.counts.search:,} search" if seconds is None
+              else f"{seconds:,} device seconds of search a cell")  # fmt: skip
+    out(f"trials    {search} + {plan.counts.confirm:,} confirm in {len(plan.cells):,} cells")
     for task in plan.study.tasks:
         splits = next((c.template.splits for c in plan.cells if c.task == task.name), None)
         if splits is not None:
@@ -62,7 +68,8 @@ def run(given: argparse.Namespace) -> int:
     out()
     rows = [
         (cell.task, cell.backbone, cell.arm.label, *counts[cell.key],
-         plan.num_asks(cell), ", ".join(cell.space) or "–", len(plan.confirm_seeds))
+         plan.num_asks(cell) if seconds is None else f"{seconds:,} s",
+         ", ".join(cell.space) or "–", len(plan.confirm_seeds))
         for cell in plan.cells[:200]
     ]  # fmt: skip
     out(table(("task", "backbone", "arm", "adapter", "head", "asks", "tuned", "seeds"), rows))
@@ -96,8 +103,23 @@ def _print_questions(resolved: "Resolved") -> None:
     out(f"power     {effect}")
     for cell, reason in plan.excluded:
         out(f"left out  {cell}: {reason}")
+    _print_infeasible(plan)
+    for key in plan.measured:
+        out(f"note      tune.{key} is measured on a machine: the search may ask other values when "
+            "it is repeated")  # fmt: skip
     for text in resolved.unresolved:
         out(f"note      {text}: ids are provisional")
+
+
+def _print_infeasible(plan: "Plan") -> None:
+    """Combinations of nuisances that are never tried: the first of each cell, and how many."""
+    for cell in plan.cells:
+        found = plan.infeasible(cell)
+        for values, reason in found[:SHOWN]:
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            out(f"left out  {cell.name}: {shown} ({reason})")
+        if len(found) > SHOWN:
+            out(f"left out  {cell.name}: {len(found) - SHOWN:,} more (all of them with --json)")
 
 
 def _plural(number: int, word: str) -> str:
