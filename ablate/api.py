@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, runner, store, tuning
+from ablate import answers, journal, keeping, profile, resolve, runner, store, tuning
 from ablate import results as rows
 from ablate.journal import State
 from ablate.plan import Plan
@@ -171,12 +171,20 @@ class Ablation:
             code.load()
         task, backbone = load_parts(assignment)
         folder = self.folder.trial(known.id)
-        member = export.load_member(folder, known.spec, backbone, result.files["adapter"])
+        if keeping.ADAPTER not in result.files:
+            raise UserError(f"trial {known.id[:12]}: its adapter was not kept")
+        member = export.load_member(folder, known.spec, backbone, result.files[keeping.ADAPTER])
         if merged:
             return export.to_merged(member, backbone, task, to)
         found = Path(assignment.backbone).expanduser()
         reference = str(found.resolve()) if found.is_dir() else known.spec.backbone
         return export.to_peft(member, backbone, reference, to)
+
+    def export_searches(self, file: Path) -> tuple[str, ...]:
+        """Write the searches of every cell as Optuna's own storage; see `ablate.dashboard`."""
+        from ablate import dashboard
+
+        return dashboard.write(self.resolved.plan, self.state, self.resolved.facts, file)
 
     def reproduce(self, trial: str, folder: Path) -> tuple[TrialResult, TrialResult]:
         """Train a finished trial again, alone.

@@ -151,8 +151,14 @@ def _count(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
-    parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "what", metavar="TRIAL|STUDY", help="the beginning of a trial's id; with --optuna, a study"
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", metavar="DIR", help="folder to write a trial to")
+    target.add_argument(
+        "--optuna", metavar="FILE", help="write a study's searches for optuna-dashboard (.db, .log)"
+    )
     parser.add_argument("--merged", action="store_true", help="the whole model, update merged in")
     parser.add_argument("--study", help="search this study only")
     _json(parser)
@@ -199,7 +205,7 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "retry": ("let failed trials run again", _retry),
     "best": ("the best configurations, from MLflow", _best),
     "report": ("findings and page, of a study or of any table", _report),
-    "export": ("a trial as a LoRA of the peft library, or as a merged model", _export),
+    "export": ("a trial as a LoRA of the peft library or merged; a search for Optuna", _export),
     "reproduce": ("train a trial again, alone, and compare", _reproduce),
     "count": ("how many numbers a method trains on a backbone", _count),
     "list": ("methods, tasks, studies or targets", _list),
