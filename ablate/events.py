@@ -77,6 +77,11 @@ def reported(trial: str, progress: Progress) -> Entry:
     return Entry("reported", {"trial": trial, "progress": progress.to_json()})
 
 
+def reused(trial: str, study: str) -> Entry:
+    """Another study of the store finished this very trial; its reports and end follow."""
+    return Entry("reused", dict(locals()))
+
+
 def finished(trial: str, result: TrialResult) -> Entry:
     """A trial ended, with whatever final status."""
     return Entry("finished", {"trial": trial, "result": result.to_json()})

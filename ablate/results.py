@@ -115,6 +115,7 @@ def _rows(
         "split": splits.search if stage == "search" else splits.report,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "trial_id": trial.id,
         "status": trial.status if trial.final else "missing",
         "reason": result.get("reason") if trial.final else f"{trial.status}, not ended yet",
@@ -178,6 +179,7 @@ class Standing:
         search: (done, planned) asks of the search; those made so far under a budget of seconds.
         confirm: (done, planned) trials of the confirmation.
         running, failed: trials of both stages.
+        reused: trials of both stages that another study had trained.
         reasons: why trials failed, each once.
         best: best mean search score of the cell's asks; None before the first.
     """
@@ -187,6 +189,7 @@ class Standing:
     confirm: tuple[int, int]
     running: int
     failed: int
+    reused: int
     reasons: tuple[str, ...]
     best: float | None
 
@@ -223,6 +226,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         confirm=(len(confirmed), top * len(plan.confirm_seeds)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
+        reused=sum(trial.reused_from is not None for trial in known),
         reasons=tuple(dict.fromkeys(reasons)),
         best=(max(means) if facts.direction == "higher" else min(means)) if means else None,
     )

@@ -13,6 +13,7 @@ from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile
 from ablate.resolve import Resolved
+from ablate.reuse import Library
 from ablate.store import StudyFolder
 from ablate.study import Study
 from ablate.sweep.conductor import Conductor
@@ -178,7 +179,10 @@ def conductor(
         notify()
         watch(resolved, state)
 
-    return Conductor(resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
+    elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
+    return Conductor(
+        resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event, elsewhere
+    )
 
 
 def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options: Options) -> None:

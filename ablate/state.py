@@ -54,6 +54,7 @@ class Trial:
         result_json: the result as plain JSON; `result` builds the object.
         started_at: unix seconds of the first start since it last waited.
         failed_before: whether it failed once and was retried; a search has been told so.
+        reused_from: the study that trained it, where this one has not.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Trial:
     started_at: float | None = None
     finished_at: float | None = None
     failed_before: bool = False
+    reused_from: str | None = None
 
     @property
     def spec(self) -> TrialSpec:
@@ -187,6 +189,12 @@ class State:
         if not trial.final:
             trial.reports[progress["step"]] = progress
 
+    def _reused(self, event: Event) -> None:
+        trial = self._known(event)
+        if trial.final:
+            raise ValueError(f"event {event.seq}: trial {trial.id} is {trial.status} already")
+        trial.reused_from = event.data["study"]
+
     def _finished(self, event: Event) -> None:
         trial, result = self._known(event), event.data["result"]
         if trial.final:
@@ -214,6 +222,7 @@ _HANDLERS = {
     "planned": State._planned,
     "started": State._started,
     "reported": State._reported,
+    "reused": State._reused,
     "finished": State._finished,
     "retried": State._retried,
     "ended": State._ended,

@@ -10,12 +10,14 @@ An event costs the same in a study of ten trials and of ten thousand: what may r
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from ablate import journal, tuning
 from ablate.journal import Journal, Trial
 from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
 from ablate.results import TaskFacts, chosen_values
+from ablate.reuse import Finished
 from ablate.revision import first_seen
 from ablate.sweep.queue import CellRun, Queue
 from trials.places import Assignment
@@ -39,6 +41,7 @@ class Conductor:
         assign: Callable[[TrialSpec, Cell], Assignment],
         facts: Mapping[str, TaskFacts],
         on_event: Callable[[str | None], None] = lambda ended: None,
+        elsewhere: Callable[[str], Finished | None] = lambda trial: None,
     ) -> None:
         """Take up a study where its journal ends.
 
@@ -48,6 +51,7 @@ class Conductor:
             assign: adds places, code and folder to a spec.
             facts: primary metric and direction of every task.
             on_event: called after each change, with the trial that ended by it or None.
+            elsewhere: a trial that another study has finished already, or None.
         """
         self.plan = plan
         self.journal = record
@@ -56,6 +60,7 @@ class Conductor:
         self._assign = assign
         self._facts = facts
         self._on_event = on_event
+        self._elsewhere = elsewhere
         self._first_seen = first_seen(record.state)
         self.cells = {
             cell.key: CellRun(
@@ -92,10 +97,31 @@ class Conductor:
             if trial.ask is not None and trial.ask in run.pruned:
                 self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
                 continue
+            if self._take_over(trial):
+                continue
             self.journal.append(journal.started(trial.id, trial.attempts + 1))
             self.running.add(trial.id)
             self._on_event(None)
             return self._assign(trial.spec, run.cell)
+
+    def _take_over(self, trial: Trial) -> bool:
+        """Let what another study measured stand for a trial that has not begun.
+
+        Its reports come first, one by one, so that a pruner stops it where it would have.
+        """
+        found = None if trial.attempts else self._elsewhere(trial.id)
+        if found is None:
+            return False
+        self.journal.append(journal.reused(trial.id, found.study))
+        for progress in found.reports:
+            if not self.report(trial.id, progress):
+                reason = f"stopped at step {progress.step}"
+                stopped = replace(found.result, status="pruned", reason=reason, scores={},
+                                  seconds=progress.seconds)  # fmt: skip
+                self.finish(trial.id, stopped)
+                return True
+        self.finish(trial.id, found.result)
+        return True
 
     @property
     def done(self) -> bool:

@@ -126,13 +126,15 @@ def assign(spec: TrialSpec, cell: Cell) -> Assignment:
     )
 
 
-def conductor(plan: Plan, record: Journal, warm: Mapping[str, Any] | None = None) -> Conductor:
+def conductor(
+    plan: Plan, record: Journal, warm: Mapping[str, Any] | None = None, **more: Any
+) -> Conductor:
     """As the runner begins: the study's version goes into the journal first."""
     stale = [t for t in results.stale_trials(plan, record.state) if t.final]
     entry = revision.next_revision(plan, record.state, len(stale), warm or {})
     if entry is not None:
         record.append(entry)
-    return Conductor(plan, record, assign, FACTS)
+    return Conductor(plan, record, assign, FACTS, **more)
 
 
 def drive(

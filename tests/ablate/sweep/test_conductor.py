@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ from fake_training import (
     FACTS,
     STEPS,
     TUNE,
+    Killed,
+    MortalJournal,
     Training,
     chosen,
     conductor,
@@ -32,6 +35,7 @@ from ablate import journal, results, runner, tuning
 from ablate import search as search_module
 from ablate.journal import Journal, State
 from ablate.plan import Plan
+from ablate.reuse import Finished
 from ablate.search import Tuner
 from ablate.sweep.conductor import Conductor
 from ablate.sweep.queue import CellRun, Queue
@@ -647,3 +651,67 @@ def test_no_trial_that_confirms_is_stopped_early(tmp_path: Path) -> None:
     state = undisturbed(planned(tune=TUNE), tmp_path / "b", nobody_crashes)
     assert {t.status for t in confirmations(state)} == {"finished"}
     assert "pruned" in {t.status for t in state.trials.values()}
+
+
+# trials of another study
+
+
+def library(state: State) -> Any:
+    """Another study that trained most of these trials, each in full."""
+
+    def elsewhere(identity: str) -> Finished | None:
+        if identity[0] in "0123" or identity not in state.trials:
+            return None
+        training, reports = Training(state.trials[identity].spec, some_crash), []
+        while isinstance(made := training.advance(), Progress):
+            reports.append(made)
+        return Finished("other", reports, made) if made.status == "finished" else None
+
+    return elsewhere
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_what_another_study_finished_is_taken_over_and_changes_no_answer(
+    plan: Plan, quiet: State, tmp_path: Path, places: int
+) -> None:
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record, elsewhere=library(quiet))
+        trained = drive(course, random.Random(4), places)
+        assert course.done
+        state = record.state
+    assert search(state) == search(quiet)
+    assert chosen(state) == chosen(quiet)
+    # A trial that a pruner stops here stops at the same step, though it was trained in full there.
+    assert ends(state) == ends(quiet)
+    reused = {t.id for t in state.trials.values() if t.reused_from == "other"}
+    assert reused
+    assert not reused & set(trained)
+    assert reused | set(trained) == set(state.trials)
+    assert not reused & count(tmp_path / "journal", "started").keys()
+    assert any(state.trials[t].status == "pruned" for t in reused)
+    assert journal.fold(journal.read(tmp_path / "journal")).trials == state.trials
+
+
+def test_a_trial_that_has_begun_here_is_not_taken_over(
+    plan: Plan, quiet: State, tmp_path: Path
+) -> None:
+    with Journal.open(tmp_path / "journal") as record:
+        first = conductor(plan, record).next()
+    assert first is not None
+    with Journal.open(tmp_path / "journal") as record:
+        drive(conductor(plan, record, elsewhere=library(quiet)), random.Random(4), 2)
+        assert any(t.reused_from for t in record.state.trials.values())
+        assert record.state.trials[first.spec.id].reused_from is None
+        assert record.state.trials[first.spec.id].final
+
+
+def test_a_killed_takeover_is_taken_up_again(plan: Plan, quiet: State, tmp_path: Path) -> None:
+    for life in [*range(8, 60, 6), None]:
+        with MortalJournal.open(tmp_path / "journal") as record:
+            record.lives = life
+            with suppress(Killed):
+                course = conductor(plan, record, elsewhere=library(quiet))
+                drive(course, random.Random(4), 2)
+    state = journal.fold(journal.read(tmp_path / "journal"))
+    assert ends(state) == ends(quiet)
+    assert set(count(tmp_path / "journal", "finished").values()) == {1}
