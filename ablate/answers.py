@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate import certificate, results, revision
 from ablate import frame as table
-from ablate import results, revision
 from ablate.claims import PlannedClaim, PlannedComparison
 from ablate.journal import State
 from ablate.plan import Plan
@@ -37,7 +37,7 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         claim.id: revision.canonical(claim.model_dump(mode="json")) not in late
         for claim in plan.study.claims
     }
-    return analyse(
+    document = analyse(
         data,
         comparisons=[_comparison(item, registered) for item in plan.comparisons],
         claims=[_claim(item) for item in plan.claims],
@@ -46,6 +46,9 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
     ).to_json()
+    if plan.study.tune is not None:
+        document["search"] = certificate.certificate(plan, state, resolved.facts)
+    return document
 
 
 def _comparison(planned: PlannedComparison, registered: Mapping[str, bool]) -> Comparison:
@@ -206,8 +209,6 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
             f"{len(stale)} ended trials belong to cells or values that the study does not ask "
             "for any more; they stay in the journal and are not shown."
         )
-    for key in plan.measured:
-        yield f"The search is not repeatable: tune.{key} is measured, not computed."
     for cell, reason in plan.excluded:
         yield f"Left out: {cell} ({reason})."
     for cell_of_plan in plan.cells:

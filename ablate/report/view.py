@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import caveats, methods, rows, scope, tables, words
+from ablate.report import caveats, methods, rows, scope, tables, tuning, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -42,6 +42,9 @@ def page(
         "variance": rows.comparisons(rows.variance_findings(findings), findings),
         "components": rows.components(findings),
         "cells": rows.cells(findings),
+        "tuning": tuning.rows(findings),
+        "tuning_warnings": tuning.warnings(findings),
+        "common_asks": tuning.common(findings),
         "failures": rows.failures(frame, findings),
         "pruned": _num_asks(frame, ("pruned",)),
         "failed_asks": _num_asks(frame, sorted(FAILED_STATUSES)),
