@@ -56,6 +56,12 @@ def _packs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _price(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--price-per-gpu-hour", type=float, metavar="AMOUNT", help="of one device, for costs"
+    )
+
+
 def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="Ray cluster; default: a Ray of this run alone")
     parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
@@ -65,6 +71,9 @@ def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
     _packs(parser)
     parser.add_argument("--max-gpus", type=float, help="GPUs used at once; default: all")
+    _price(parser)
+    parser.add_argument("--max-cost", type=float, metavar="AMOUNT", help="stop there, to continue")
+    parser.add_argument("--deadline", metavar="TIME", help="stop then: '2026-03-01 18:00', or 8h")
     parser.add_argument(
         "--spool", action="store_true", help="start although the tracking server does not answer"
     )
@@ -80,6 +89,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of studies")
     _packs(parser)
+    _price(parser)
     _json(parser)
     _machine(parser)
 

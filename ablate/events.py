@@ -92,6 +92,6 @@ def retried(trial: str) -> Entry:
     return Entry("retried", dict(locals()))
 
 
-def ended(reason: str) -> Entry:
-    """The writer stopped on its own account."""
-    return Entry("ended", dict(locals()))
+def ended(reason: str, why: str | None = None) -> Entry:
+    """The writer stopped on its own account; `why` says which limit it had reached."""
+    return Entry("ended", {"reason": reason} if why is None else {"reason": reason, "why": why})

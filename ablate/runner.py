@@ -2,16 +2,17 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, resolve, results, revision, store, tuning
+from ablate import devices, journal, keeping, limits, resolve, results, revision, store, tuning
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
-from ablate.profile import Profile
+from ablate.profile import Profile, deadline
 from ablate.resolve import Resolved
 from ablate.reuse import Library
 from ablate.store import StudyFolder
@@ -137,10 +138,11 @@ def _conduct(
     uri = tracking_uri(profile) if options.tracking else None
     with tracked(resolved, uri, folder, state) as notify:
         course = conductor(resolved, placed, folder, record, notify, watch)
-        if not course.done:
+        course.look()
+        if not course.done and course.halted is None:
             _execute(course, resolved, profile, options)
         outcome = _outcome(course)
-        record.append(journal.ended(outcome))
+        record.append(journal.ended(outcome, course.halted if outcome == "stopped" else None))
         watch(resolved, state)
         write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
         notify()
@@ -180,8 +182,16 @@ def conductor(
         watch(resolved, state)
 
     elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
+    until = None if profile.deadline is None else deadline(profile.deadline, time.time())
+    limit = limits.Limits(until, profile.max_cost, profile.price_per_gpu_hour)
     return Conductor(
-        resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event, elsewhere
+        resolved.plan,
+        record,
+        lambda spec, _: assign(spec),
+        resolved.facts,
+        on_event,
+        elsewhere,
+        limit.reached,
     )
 
 

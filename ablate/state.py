@@ -103,7 +103,8 @@ class State:
         asks: cell -> its asks by number.
         chosen: cell -> rank -> the values chosen last for that rank.
         revisions: the versions of the study, oldest first.
-        ended: why the last writer stopped; None while it runs or when it was killed.
+        ended: how the last writer stopped; None while it runs or when it was killed.
+        why: the limit at which it stopped before the end; None for any other stop.
         last_seq: number of the latest event.
     """
 
@@ -112,6 +113,7 @@ class State:
     chosen: dict[str, dict[int, Chosen]] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
     ended: str | None = None
+    why: str | None = None
     last_seq: int = 0
 
     def apply(self, event: Event) -> None:
@@ -130,7 +132,7 @@ class State:
             message = f"event {event.seq} ({event.kind}) is incomplete: {error}"
             raise ValueError(message) from None
         if event.kind != "ended":
-            self.ended = None
+            self.ended = self.why = None
         self.last_seq = event.seq
 
     def open_trials(self) -> tuple[Trial, ...]:
@@ -212,7 +214,7 @@ class State:
         trial.result_json = trial.started_at = trial.finished_at = None
 
     def _ended(self, event: Event) -> None:
-        self.ended = event.data["reason"]
+        self.ended, self.why = event.data["reason"], event.data.get("why")
 
 
 _HANDLERS = {

@@ -27,7 +27,8 @@ def conduct(study: "Ablation", given: argparse.Namespace) -> int:
         outcome = study.run(options, live.watch)
     summarise(study)
     if outcome == "stopped":
-        out("\nstopped before the end; the same command continues")
+        why = study.state.why or "before the end"
+        out(f"\nstopped: {why}; the same command continues")
     return EXIT_STATUS[outcome]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ablate import journal, tuning
-from ablate.journal import Journal, Trial
+from ablate.journal import Journal, State, Trial
 from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
 from ablate.results import TaskFacts, chosen_values
@@ -31,6 +31,7 @@ class Conductor:
         plan: what is to be run.
         journal: the record, open for writing.
         running: ids of the trials that an executor has.
+        halted: why nothing more is given out; trials that run are left to a later run.
         cells: state of each cell, in plan order.
     """
 
@@ -42,6 +43,7 @@ class Conductor:
         facts: Mapping[str, TaskFacts],
         on_event: Callable[[str | None], None] = lambda ended: None,
         elsewhere: Callable[[str], Finished | None] = lambda trial: None,
+        limit: Callable[[State], str | None] = lambda state: None,
     ) -> None:
         """Take up a study where its journal ends.
 
@@ -52,6 +54,7 @@ class Conductor:
             facts: primary metric and direction of every task.
             on_event: called after each change, with the trial that ended by it or None.
             elsewhere: a trial that another study has finished already, or None.
+            limit: why the run must stop though work is left, or None.
         """
         self.plan = plan
         self.journal = record
@@ -61,6 +64,8 @@ class Conductor:
         self._facts = facts
         self._on_event = on_event
         self._elsewhere = elsewhere
+        self._limit = limit
+        self.halted: str | None = None
         self._first_seen = first_seen(record.state)
         self.cells = {
             cell.key: CellRun(
@@ -84,7 +89,7 @@ class Conductor:
         What waits comes first: trials that search, then those that confirm, seed by seed. Then
         comes a new ask, of the cell that has had the fewest.
         """
-        while True:
+        while self.look() is None:
             # An ask that has nothing to train (its values are known, or break a constraint) may
             # have made the next one possible.
             while (given := self._queue.pop()) is None:
@@ -103,6 +108,13 @@ class Conductor:
             self.running.add(trial.id)
             self._on_event(None)
             return self._assign(trial.spec, run.cell)
+        return None
+
+    def look(self) -> str | None:
+        """Why the run must stop, if it must; once it must it must."""
+        if self.halted is None:
+            self.halted = self._limit(self.state)
+        return self.halted
 
     def _take_over(self, trial: Trial) -> bool:
         """Let what another study measured stand for a trial that has not begun.

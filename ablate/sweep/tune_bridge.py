@@ -44,6 +44,8 @@ class Desk(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> Any:
         """The next assignment, None while there is none, or the end."""
         self.engines.look()
+        if self.conductor.look() is not None:
+            self.stopping = True
         if self.stopping or self.conductor.done:
             return None if self.conductor.running and not self.stopping else Searcher.FINISHED
         if self._held is None:
@@ -97,6 +99,11 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
         """Go on, or stop what the pruner stops."""
         identity = self.desk.trial_of[trial.trial_id]
         if self.desk.conductor.report(identity, read_progress(json.loads(result[PROGRESS]))):
+            if self.desk.conductor.look() is not None:
+                # It goes on from its checkpoint in a later run.
+                self.desk.stopping = True
+                self.desk.engines.stop(identity)
+                return str(TrialScheduler.STOP)
             return str(TrialScheduler.CONTINUE)
         self.desk.engines.stop(identity)
         self._finish(trial, result)

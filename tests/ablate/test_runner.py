@@ -224,3 +224,22 @@ def test_a_search_starts_from_a_finished_study(ran: Ran, tmp_path: Path) -> None
     past = [ask.values for ask in copy.state().asks[next(iter(copy.state().asks))]]
     assert [item["values"] for item in told] == past
     assert study.run(ALONE) == "done", "resumed by the same asks"
+
+
+def test_a_run_stops_at_what_it_may_cost_and_goes_on_without_the_limit(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"arms": [{"method": "lora", "rank": 4}], "claims": []}
+    place = {"store": str(tmp_path / "store"), "device": "cpu"}
+    mine = keys(tune=None, **changes)
+    dear = api.load(mine, **place, price_per_gpu_hour=3600.0, max_cost=0.01)
+    assert dear.run(ALONE) == "stopped"
+    state = dear.state
+    assert state.ended == "stopped"
+    assert str(state.why).startswith("max_cost 0.01 is reached: ")
+    assert len([t for t in state.trials.values() if t.final]) < 2
+    assert dear.run(ALONE) == "stopped", "and again, before anything is trained"
+    late = api.load(mine, **place, deadline="2020-01-01 00:00")
+    assert late.run(ALONE) == "stopped"
+    assert "the deadline 2020-01-01 00:00 has passed" in str(late.state.why)
+    free = api.load(mine, **place)
+    assert free.run(ALONE) == "done"
+    assert free.state.why is None
