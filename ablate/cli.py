@@ -96,6 +96,11 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     _study(parser)
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="only two steps, evaluation, saving and export of every cell, in this process",
+    )
     _placement(parser)
 
 

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ablate.commands.common import load, out, out_json, table
+from ablate.commands.prediction import prediction
 from trials.errors import UserError
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from ablate.profile import Profile
     from ablate.resolve import Resolved
     from ablate.sizing import Sizing
+    from ablate.stats.foresight import Foresight
 
 SHOWN = 5
 """Combinations of a cell that are named one by one."""
@@ -47,10 +50,11 @@ def run(given: argparse.Namespace) -> int:
             if not cell.space
             for spec in plan.specs(cell, {}, "confirm")
         ]
-        unresolved = list(resolved.unresolved)
         out_json({**plan.to_json(), "parameters": cells, "trials": trials,
                   "memory": [sizing.to_json() for sizing in memory],
-                  "unresolved": unresolved})  # fmt: skip
+                  "forecast": prediction(study).to_json(),
+                  "power": [asdict(item) for item in foresights(plan)],
+                  "unresolved": list(resolved.unresolved)})  # fmt: skip
         return 0
     out(f"study     {plan.study.name}")
     if plan.study.question:
@@ -78,6 +82,8 @@ def run(given: argparse.Namespace) -> int:
     out()
     for sizing in memory:
         out(f"memory    {sizing}")
+    for line in prediction(study).lines():
+        out(line)
     _print_questions(resolved)
     return 0
 
@@ -94,13 +100,16 @@ def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
 
 def _print_questions(resolved: "Resolved") -> None:
     plan = resolved.plan
-    tests = sum(comparison.confirmatory for comparison in plan.comparisons)
-    effect = _detectable(len(plan.confirm_seeds), plan.study.level, tests)
-    for claim in plan.claims:
+    for claim, foreseen in zip(plan.claims, foresights(plan), strict=True):
         out(f"claim     {claim.id}: {claim.sentence} ({_plural(len(claim.comparisons), 'test')})")
+        if foreseen.warning is not None:
+            out(f"warning   {claim.id}: {foreseen.warning}")
+        elif foreseen.effect is not None:
+            out(f"power     {claim.id}: {len(plan.confirm_seeds)} seeds show {foreseen.effect:.2f} "
+                f"{foreseen.unit} with power .8 at level {1 - foreseen.alpha:.3f}")  # fmt: skip
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
-    out(f"power     {effect}")
+        out(f"power     {_detectable(len(plan.confirm_seeds), plan.study.level)}")
     for cell, reason in plan.excluded:
         out(f"left out  {cell}: {reason}")
     _print_infeasible(plan)
@@ -126,11 +135,23 @@ def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _detectable(seeds: int, level: float, tests: int) -> str:
-    """What `seeds` paired seeds can show, at Holm's first step over all registered tests."""
+def foresights(plan: "Plan") -> "list[Foresight]":
+    """What each claim can show, at Holm's first step over all registered tests."""
+    from ablate.stats.foresight import foresee
+
+    kinds = {item.id: item.kind for item in plan.comparisons}
+    # Over tasks a claim is one test, of the mean over them.
+    tests = sum(1 if c.over_tasks else len(c.comparisons) for c in plan.claims)
+    alpha = (1 - plan.study.level) / max(1, tests)
+    seeds = len(plan.confirm_seeds)
+    return [foresee(c.id, kinds[c.comparisons[0]], seeds, alpha=alpha) for c in plan.claims]
+
+
+def _detectable(seeds: int, level: float) -> str:
+    """What `seeds` paired seeds can show in one test."""
     from ablate.stats.power import detectable_effect
 
-    alpha = (1 - level) / max(1, tests)
+    alpha = 1 - level
     effect = detectable_effect(seeds, alpha=alpha)
     if effect is None:
         return f"{seeds} seed cannot show any difference; give confirm.seeds at least 2"
