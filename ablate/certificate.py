@@ -194,8 +194,8 @@ def _unequal(cells: Sequence[Mapping[str, Json]]) -> Iterator[str]:
     if len(counts) > 1:
         fewest = [_where(cell) for cell in tuned if cell["asks"] == counts[0]]
         yield (
-            f"Budgets differ: from {counts[0]} asks ({', '.join(fewest[:3])}) to {counts[-1]}; the "
-            f"curves are compared at {counts[0]}."
+            f"Asks differ: {counts[0]} of {', '.join(fewest[:3])}, up to {counts[-1]} of others; "
+            f"the curves are compared at {counts[0]}."
         )
 
 

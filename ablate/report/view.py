@@ -44,7 +44,7 @@ def page(
         "cells": rows.cells(findings),
         "tuning": tuning.rows(findings),
         "tuning_warnings": tuning.warnings(findings),
-        "common_asks": tuning.common(findings),
+        "common_asks": words.plural(tuning.common(findings), "ask"),
         "failures": rows.failures(frame, findings),
         "pruned": _num_asks(frame, ("pruned",)),
         "failed_asks": _num_asks(frame, sorted(FAILED_STATUSES)),

@@ -131,7 +131,7 @@ def test_unequal_budgets_and_untuned_sides_are_warned_of(tmp_path: Path) -> None
             course.finish(given.spec.id, TrialResult(status="crashed", reason="x"))
         found = certificate(planned(), record.state, FACTS)
     assert found["common_asks"] == 1
-    assert any(w.startswith("Budgets differ: from 1 asks") for w in found["warnings"])
+    assert any(w.startswith("Asks differ: 1 of ") for w in found["warnings"])
 
 
 def test_it_is_what_the_schema_says(tmp_path: Path) -> None:

@@ -225,7 +225,8 @@ def test_a_limit_ends_the_run_and_leaves_its_trials_to_a_later_one(
     stub.halted = "the deadline has passed"
     running = SimpleNamespace(trial_id="t0")
     assert steward.on_trial_result(None, running, told) == TrialScheduler.STOP
-    assert not stub.ended, "it goes on from its checkpoint"
+    steward.on_trial_complete(None, running, told)
+    assert not stub.ended, "Tune tells of its end all the same; it goes on from its checkpoint"
     assert at.suggest("t1") == Searcher.FINISHED
 
 
