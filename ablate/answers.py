@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate import certificate, results, revision
 from ablate import frame as table
-from ablate import results, revision
 from ablate.claims import PlannedClaim, PlannedComparison
 from ablate.journal import State
 from ablate.plan import Plan
@@ -22,6 +22,7 @@ from ablate.stats.claims import Claim
 from ablate.stats.comparison import Comparison, Pick
 from ablate.stats.findings import analyse
 from ablate.store import StudyFolder, write_text
+from ablate.tune_keys import Budget
 from trials.spec import digest
 from trials.tasks.overlap import LARGE, overlaps, used_parts
 
@@ -37,7 +38,7 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         claim.id: revision.canonical(claim.model_dump(mode="json")) not in late
         for claim in plan.study.claims
     }
-    return analyse(
+    document = analyse(
         data,
         comparisons=[_comparison(item, registered) for item in plan.comparisons],
         claims=[_claim(item) for item in plan.claims],
@@ -46,6 +47,9 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
     ).to_json()
+    if plan.study.tune is not None:
+        document["search"] = certificate.certificate(plan, state, resolved.facts)
+    return document
 
 
 def _comparison(planned: PlannedComparison, registered: Mapping[str, bool]) -> Comparison:
@@ -152,7 +156,7 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
         "selection": study.train.evaluate.select,
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
-        "budget": None if tune is None else f"{tune.budget.trials} asks for every cell",
+        "budget": None if tune is None else _budget(tune.budget),
         "revisions": [
             {
                 "revision": item.revision,
@@ -176,6 +180,12 @@ def _split_words(resolved: Resolved, task: str, part: str) -> str:
         return part
     splits = next(c.template.splits for c in resolved.plan.cells if c.task == task)
     return f"held_out ({len(loaded.rows('held_out', splits))} rows of train)"
+
+
+def _budget(budget: Budget) -> str:
+    if budget.gpu_seconds is not None:
+        return f"{budget.gpu_seconds:g} seconds on the device for every cell"
+    return f"{budget.trials} asks for every cell"
 
 
 def _with_options(named: Mapping[str, Any]) -> str:

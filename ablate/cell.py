@@ -40,3 +40,15 @@ class Cell:
     def values(self) -> dict[str, Json]:
         """Everything that an expression may read of it, by name, before nuisance values."""
         return cell_values(self.arm, self.task, self.backbone, self.template.recipe)
+
+    def to_json(self) -> dict[str, Json]:
+        """What `plan.json` keeps of it."""
+        return {
+            "key": self.key,
+            "task": self.task,
+            "backbone": self.backbone,
+            "arm": self.arm.id,
+            "template": self.template.to_json(),
+            "space": self.space,
+            "source": self.source,
+        }

@@ -12,7 +12,8 @@ from ablate.arms import Methods, target_mistakes
 from ablate.expressions import Expression
 from ablate.patterns import matches
 from ablate.references import Reference
-from ablate.schema import Distribution, StudyKeys
+from ablate.schema import StudyKeys
+from ablate.tune_keys import Distribution
 from ablate.validation import Mistake, Path
 from trials.errors import UserError, nearest
 from trials.spec import canonical_json
@@ -273,6 +274,10 @@ def _space(context: Context) -> Iterator[Mistake]:
     for name, entry in tune.space.items():
         path: Path = ("tune", "space", name)
         yield from _when(context, (*path, "when"), entry.when)
+        for other in entry.when:
+            if other in tune.space:
+                message = f"'{other}' is tuned; a condition names what distinguishes cells"
+                yield Mistake((*path, "when", other), message)
         yield from _space_entry(context, path, name, entry)
         if tune.sampler.name == "grid" and entry.choices is None and entry.step is None:
             whole = all(isinstance(bound, int) for bound in (entry.low, entry.high))
@@ -342,7 +347,7 @@ def _claims(context: Context) -> Iterator[Mistake]:
 
 def _top(context: Context) -> Iterator[Mistake]:
     tune, top = context.keys.tune, context.keys.confirm.top
-    if tune is not None and top > tune.budget.trials:
+    if tune is not None and tune.budget.trials is not None and top > tune.budget.trials:
         message = (
             f"must be at most tune.budget.trials, which is {tune.budget.trials}, but got {top}"
         )

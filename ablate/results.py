@@ -162,6 +162,7 @@ def _rows(
         "split": splits.search if stage == "search" else splits.report,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "trial_id": trial.id,
         "status": trial.status if trial.final else "missing",
         "reason": result.get("reason") if trial.final else f"{trial.status}, not ended yet",
@@ -222,9 +223,10 @@ class Standing:
 
     Attributes:
         cell: the cell.
-        search: (done, planned) asks of the search.
+        search: (done, planned) asks of the search; those made so far under a budget of seconds.
         confirm: (done, planned) trials of the confirmation.
         running, failed: trials of both stages.
+        reused: trials of both stages that another study had trained.
         reasons: why trials failed, each once.
         best: best mean search score of the cell's asks; None before the first.
     """
@@ -234,6 +236,7 @@ class Standing:
     confirm: tuple[int, int]
     running: int
     failed: int
+    reused: int
     reasons: tuple[str, ...]
     best: float | None
 
@@ -259,6 +262,9 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         if members and all(t.status == "finished" and t.result_json for t in members)
     ]  # fmt: skip
     confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
+    tune = plan.study.tune
+    timed = tune is not None and tune.budget.gpu_seconds is not None
+    planned = len(asks) if timed else plan.num_asks(cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
     reasons = [str((t.result_json or {}).get("reason") or t.status) for t in failed]
     waits = stuck(plan, state, cell)
@@ -266,10 +272,11 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         reasons.append(waits)
     return Standing(
         cell=cell,
-        search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),
+        search=(sum(all(t.final for t in members) for members in asked), planned),
         confirm=(len(confirmed), top * len(plan.confirm_seeds)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
+        reused=sum(trial.reused_from is not None for trial in known),
         reasons=tuple(dict.fromkeys(reasons)),
         best=(max(means) if facts.direction == "higher" else min(means)) if means else None,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import beside, caveats, methods, rows, scope, tables, words
+from ablate.report import beside, caveats, methods, rows, scope, tables, tuning, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -44,6 +44,9 @@ def page(
         "cells": rows.cells(findings),
         "beside": beside.scores(findings),
         "averages": beside.averages(findings),
+        "tuning": tuning.rows(findings),
+        "tuning_warnings": tuning.warnings(findings),
+        "common_asks": words.plural(tuning.common(findings), "ask"),
         "failures": rows.failures(frame, findings),
         "pruned": _num_asks(frame, ("pruned",)),
         "failed_asks": _num_asks(frame, sorted(FAILED_STATUSES)),

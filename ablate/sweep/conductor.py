@@ -10,17 +10,18 @@ An event costs the same in a study of ten trials and of ten thousand: what may r
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from ablate import journal
-from ablate.journal import Journal, Trial
-from ablate.outcomes import Complete, Failed, Outcome, Pruned
+from ablate import journal, tuning
+from ablate.journal import Journal, State, Trial
+from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
 from ablate.results import TaskFacts, confirmation, starts
+from ablate.reuse import Finished
 from ablate.revision import first_seen
-from ablate.search import Tuner
 from ablate.sweep.queue import CellRun, Queue
 from trials.places import Assignment
-from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
+from trials.spec import Json, Progress, TrialResult, TrialSpec
 
 
 class Conductor:
@@ -30,6 +31,7 @@ class Conductor:
         plan: what is to be run.
         journal: the record, open for writing.
         running: ids of the trials that an executor has.
+        halted: why nothing more is given out; trials that run are left to a later run.
         cells: state of each cell, in plan order.
     """
 
@@ -40,6 +42,8 @@ class Conductor:
         assign: Callable[[TrialSpec, Cell], Assignment],
         facts: Mapping[str, TaskFacts],
         on_event: Callable[[str | None], None] = lambda ended: None,
+        elsewhere: Callable[[str], Finished | None] = lambda trial: None,
+        limit: Callable[[State], str | None] = lambda state: None,
     ) -> None:
         """Take up a study where its journal ends.
 
@@ -49,6 +53,8 @@ class Conductor:
             assign: adds places, code and folder to a spec.
             facts: primary metric and direction of every task.
             on_event: called after each change, with the trial that ended by it or None.
+            elsewhere: a trial that another study has finished already, or None.
+            limit: why the run must stop though work is left, or None.
         """
         self.plan = plan
         self.journal = record
@@ -57,9 +63,17 @@ class Conductor:
         self._assign = assign
         self._facts = facts
         self._on_event = on_event
+        self._elsewhere = elsewhere
+        self._limit = limit
+        self.halted: str | None = None
         self._first_seen = first_seen(record.state)
         self.cells = {
-            cell.key: CellRun(place, cell, self._tuner(cell))
+            cell.key: CellRun(
+                place,
+                cell,
+                tuning.tuner(plan, cell, facts, tuning.past_of(record.state, cell.key)),
+                tuning.objectives_of(plan, cell, facts),
+            )
             for place, cell in enumerate(plan.cells)
         }
         self._queue = Queue(tuple(self.cells.values()))
@@ -81,7 +95,7 @@ class Conductor:
         What waits comes first: trials that search, then those that confirm, seed by seed. Then
         comes a new ask, of the cell that has had the fewest.
         """
-        while True:
+        while self.look() is None:
             # An ask that has nothing to train (its values are known, or break a constraint) may
             # have made the next one possible.
             while (given := self._queue.pop()) is None:
@@ -94,10 +108,38 @@ class Conductor:
             if trial.ask is not None and trial.ask in run.pruned:
                 self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
                 continue
+            if self._take_over(trial):
+                continue
             self.journal.append(journal.started(trial.id, trial.attempts + 1))
             self.running.add(trial.id)
             self._on_event(None)
             return self._assign(trial.spec, run.cell)
+        return None
+
+    def look(self) -> str | None:
+        """Why the run must stop, if it must; once it must it must."""
+        if self.halted is None:
+            self.halted = self._limit(self.state)
+        return self.halted
+
+    def _take_over(self, trial: Trial) -> bool:
+        """Let what another study measured stand for a trial that has not begun.
+
+        Its reports come first, one by one, so that a pruner stops it where it would have.
+        """
+        found = None if trial.attempts else self._elsewhere(trial.id)
+        if found is None:
+            return False
+        self.journal.append(journal.reused(trial.id, found.study))
+        for progress in found.reports:
+            if not self.report(trial.id, progress):
+                reason = f"stopped at step {progress.step}"
+                stopped = replace(found.result, status="pruned", reason=reason, scores={},
+                                  seconds=progress.seconds)  # fmt: skip
+                self.finish(trial.id, stopped)
+                return True
+        self.finish(trial.id, found.result)
+        return True
 
     @property
     def done(self) -> bool:
@@ -121,7 +163,7 @@ class Conductor:
         if run is None or trial.ask is None or run.tuner is None or trial.failed_before:
             return True
         if trial.ask not in run.pruned and progress.step < progress.num_steps:
-            reports = self._reports(run, trial.ask)
+            reports = tuning.reports(self.state, self._ask_of(run, trial.ask), run.aims[0])
             if progress.step in reports:
                 known = {s: v for s, v in reports.items() if s <= progress.step}
                 if run.tuner.should_prune(trial.ask, known):
@@ -145,29 +187,13 @@ class Conductor:
             self._look_at(run)
         self._on_event(trial.id)
 
-    def _tuner(self, cell: Cell) -> Tuner | None:
-        tune = self.plan.study.tune
-        if tune is None or not cell.space:
-            return None
-        direction = self._facts[cell.task].direction
-        return Tuner(
-            self.plan.study.name,
-            cell.key,
-            cell.space,
-            sampler=tune.sampler.model_dump(),
-            pruner=None if tune.pruner.name == "none" else tune.pruner.model_dump(),
-            direction="higher" if direction == "higher" else "lower",
-            parallel=tune.parallel,
-            budget=tune.budget.trials,
-        )
-
     def _take_up(self, run: CellRun) -> None:
         """Rebuild a cell from the journal, and queue what was planned but has not ended."""
         asks = self.state.asks.get(run.cell.key, [])
         if run.tuner is not None:
             for ask in asks:
                 self._take_ask(run, ask)
-            told = {ask.number: self._told(run, ask) for ask in asks}
+            told = {a.number: self._outcome(run, a.number, tuning.told) for a in asks}
             run.tuner.replay(asks, {k: v for k, v in told.items() if v is not None})
             self._settle(run, range(len(asks)))
         for ask in asks:
@@ -265,24 +291,13 @@ class Conductor:
         if entries:
             self.journal.extend(entries)
 
-    def _reports(self, run: CellRun, number: int) -> dict[int, float]:
-        """Mean primary score at each step that all trials of an ask have reached."""
-        ids = self.state.asks[run.cell.key][number].trials
-        reports = [self.state.trials[t].reports for t in ids]
-        steps = sorted(set.intersection(*(set(r) for r in reports)))
-        means = {}
-        for step in steps:
-            values = [r[step]["primary"] for r in reports]
-            if all(v is not None for v in values):
-                means[step] = sum(values) / len(values)
-        return means
-
     def _settle(self, run: CellRun, numbers: Iterable[int]) -> None:
         """Tell the search what came of these asks, and draw the consequences."""
         assert run.tuner is not None
         for number in numbers:
-            ask = self.state.asks[run.cell.key][number]
-            known, retried = number in run.tuner.outcomes, self._was_retried(ask)
+            ask = self._ask_of(run, number)
+            known = number in run.tuner.outcomes
+            retried = tuning.was_retried(self.state, ask)
             outcome = self._outcome(run, number) if retried or not known else None
             if outcome is None:
                 continue
@@ -293,44 +308,16 @@ class Conductor:
         self._look_at(run)
         self._maybe_confirm(run)
 
-    def _told(self, run: CellRun, ask: journal.Ask) -> Outcome | None:
-        """What the search was told of an ask: that it failed, if it ever did."""
-        if self._was_retried(ask):
-            return Failed("failed before it was retried", {})
-        return self._outcome(run, ask.number)
+    def _ask_of(self, run: CellRun, number: int) -> journal.Ask:
+        return self.state.asks[run.cell.key][number]
 
-    def _was_retried(self, ask: journal.Ask) -> bool:
-        return any(self.state.trials[t].failed_before for t in ask.trials)
-
-    def _outcome(self, run: CellRun, number: int) -> Outcome | None:
-        """What came of an ask, or None while one of its trials has not ended."""
-        ask = self.state.asks[run.cell.key][number]
-        trials = [self.state.trials[t] for t in ask.trials]
-        if not trials:
-            return Failed(f"breaks {self.plan.violated(run.cell, ask.values)}", {})
-        if not all(t.final for t in trials):
-            return None
-        if any(t.status == "pruned" for t in trials):
-            return self._pruned_outcome(run, number)
-        reports = self._reports(run, number)
-        failed = next((t for t in trials if t.status in FAILED), None)
-        if failed is not None:
-            reason = failed.result.reason if failed.result is not None else None
-            return Failed(reason or failed.status, reports)
-        scores = [self._search_score(run, t) for t in trials]
-        return Complete(sum(scores) / len(scores), reports)
-
-    def _pruned_outcome(self, run: CellRun, number: int) -> Outcome:
-        """Only what was reported up to the step at which the pruner spoke, whatever ran on."""
-        trials = [self.state.trials[t] for t in self.state.asks[run.cell.key][number].trials]
-        reports = self._reports(run, number)
-        last = min(max(t.reports, default=0) for t in trials if t.status == "pruned")
-        return Pruned({s: v for s, v in reports.items() if s <= last})
-
-    def _search_score(self, run: CellRun, trial: Trial) -> float:
-        assert trial.result is not None
-        scores = trial.result.scores[run.cell.template.splits.search]
-        return scores[self._facts[run.cell.task].primary]
+    def _outcome(
+        self, run: CellRun, number: int, of: Callable[..., Outcome | None] = tuning.outcome
+    ) -> Outcome | None:
+        """What came of an ask, or, with `tuning.told`, what the search was told of it."""
+        ask = self._ask_of(run, number)
+        broken = None if ask.trials else self.plan.violated(run.cell, ask.values)
+        return of(self.state, ask, run.cell.template.splits.search, run.aims, broken)
 
     def _maybe_confirm(self, run: CellRun) -> None:
         """Plan the confirmation once the search of a cell is over."""

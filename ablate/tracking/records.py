@@ -93,6 +93,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
         "ablate.data_digest": spec.get("data_digest") or "",
         "ablate.backbone_digest": spec.get("backbone_digest") or "",
         "ablate.stale": str(cell is None).lower(),
+        **({} if trial.reused_from is None else {"ablate.reused_from": trial.reused_from}),
         **_environment_tags(result),
         **({} if cell is None else row_tags(row(trial, cell, study))),
     }
@@ -126,6 +127,7 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
         "study": study.name,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "stage": spec["stage"],
         "seed": spec["seed"],
         "split": cell.search_split if search else cell.report_split,
@@ -197,6 +199,7 @@ def table_rows(content: Mapping[str, Json], trial: str) -> Iterator[dict[str, An
             "environment")  # fmt: skip
     base = {
         **{name: content[name] for name in same},
+        "reused_from": content.get("reused_from"),
         **{name: _joined(value) for name, value in content["factors"].items()},
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in content["nuisances"].items()},
         "metric": content["primary"],

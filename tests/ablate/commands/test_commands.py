@@ -317,3 +317,14 @@ def test_run_and_best(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert len(parsed(capsys, "best", file, *where, "--top", "1")) == 1
     assert "chosen by" in printed(capsys, "best", "mini", *where)
     assert parsed(capsys, "best", "mini", *where, "--where", "rank > 100") == []
+
+
+def test_export_of_a_search(capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path) -> None:
+    import optuna
+
+    file = tmp_path / "searches.db"
+    found = parsed(capsys, "export", ran.file, *ran.flags(), "--optuna", file)
+    assert len(found["studies"]) == 2
+    study = optuna.load_study(study_name=found["studies"][0], storage=f"sqlite:///{file}")
+    assert len(study.trials) == 2
+    assert study.best_trial.values is not None
