@@ -73,9 +73,10 @@ def collect(frame: pd.DataFrame) -> Cells:
         if row["stage"] in CONFIRM_STAGES and row["primary"]:
             rows.append(row)
     ranking = _search_means(frame)
+    names = _names(frame)
     return {
         key: _cell(_one_configuration(key, rows, tuned, ranking), key, fields[key[2]], splits,
-                   tuned, _name(frame, key[2]))
+                   tuned, names[key[2]])
         for key, rows in confirmed.items()
     }  # fmt: skip
 
@@ -168,9 +169,10 @@ def _one_configuration(
     return [row for row in rows if _configuration(row, tuned) == best]
 
 
-def _name(frame: pd.DataFrame, arm: str) -> tuple[str, str]:
-    row = frame.loc[frame["arm"] == arm, ["label", "method"]].iloc[0]
-    return str(row["label"]), str(row["method"])
+def _names(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Label and method of each arm."""
+    rows = frame.drop_duplicates("arm")[["arm", "label", "method"]]
+    return {arm: (str(label), str(method)) for arm, label, method in rows.to_numpy().tolist()}
 
 
 def _cell(

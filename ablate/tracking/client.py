@@ -62,6 +62,7 @@ class Run:
     """One run as the store has it; times in unix milliseconds."""
 
     id: str
+    experiment: str
     name: str
     status: str
     start: int
@@ -171,12 +172,16 @@ class Client:
         return tuple(map(_experiment, _pages(self._mlflow.search_experiments, max_results=PAGE)))
 
     @_request
-    def runs(self, experiments: Sequence[str], where: str = "") -> tuple[Run, ...]:
-        """The runs of experiments that are not deleted, oldest first."""
+    def runs(
+        self, experiments: Sequence[str], where: str = "", *, deleted: bool = False
+    ) -> tuple[Run, ...]:
+        """The runs of experiments, oldest first: those that are not deleted, or those that are."""
+        view = self._entities.ViewType
         found = _pages(
             self._mlflow.search_runs,
             experiment_ids=list(experiments),
             filter_string=where,
+            run_view_type=view.DELETED_ONLY if deleted else view.ACTIVE_ONLY,
             max_results=PAGE,
             order_by=["attributes.start_time ASC"],
         )
@@ -256,9 +261,10 @@ def _run(found: Any) -> Run:
     info, data = found.info, found.data
     return Run(
         id=info.run_id,
+        experiment=str(info.experiment_id),
         name=info.run_name or "",
         status=info.status,
-        start=int(info.start_time),
+        start=int(info.start_time or 0),
         end=None if not info.end_time else int(info.end_time),
         tags=dict(data.tags),
         params=dict(data.params),
