@@ -92,6 +92,12 @@ def choose(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
         UserError: an unknown column in `by` or `where`, or `where` cannot be read.
     """
     columns = _columns(table)
+    return _table(picked(table, choice), columns)
+
+
+def picked(table: pd.DataFrame, choice: Choice) -> list[Row]:
+    """As `choose`, as rows with all that `configurations` says of them."""
+    columns = _columns(table)
     levels = _level_column(choice.by, columns)
     entries = [_entry(row, choice.level) for row in _records(table)]
     kept = _without_repeats(_matching(entries, choice.where, columns))
@@ -103,7 +109,7 @@ def choose(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
         _rank(group)
         _mark_noise(group, choice.against)
         rows += _shown(group, choice, levels)
-    return _table(rows, columns)
+    return rows
 
 
 def _columns(table: pd.DataFrame) -> list[str]:

@@ -1,10 +1,10 @@
-"""A SQLite MLflow store of many runs, made in minutes: what `ablate best` has to answer from.
+"""A SQLite MLflow store of many runs, made in minutes, for `ablate best` to answer from.
 
     python benchmarks/make_runs.py --uri sqlite:////tmp/many/mlflow.db --studies 100 --runs 1000
 
-Every run is what a study would have sent: its tags, parameters and curves come from the same functions
-(`ablate.tracking.records`), and the rows go in through MLflow's own table models, in bulk. Scores are drawn;
-nothing is trained. The same arguments give the same runs, but for their ids.
+Every run is what a study would have sent: its tags, parameters and curves come from the same
+functions (`ablate.tracking.records`), and the rows go in through MLflow's own table models, in
+bulk. Scores are drawn; nothing is trained. Equal arguments give equal runs, but for their ids.
 """
 
 import argparse
@@ -151,9 +151,9 @@ def _trial(
     number, index = map(int, cell.key.split("-"))
     began = NOON + 3600 * number + 60 * index + (ASKS if ask is None else ask)
     return Trial(
-        id=spec.id, spec_json=spec.to_json(), cell=cell.key, ask=ask, rank=1, revision=1, late=False,
-        attempts=1, status="finished", reports=reports, result_json=result.to_json(),
-        started_at=began, finished_at=began + 5,
+        id=spec.id, spec_json=spec.to_json(), cell=cell.key, ask=ask, rank=1, revision=1,
+        late=False, attempts=1, status="finished", reports=reports,
+        result_json=result.to_json(), started_at=began, finished_at=began + 5,
     )  # fmt: skip
 
 

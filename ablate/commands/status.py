@@ -9,13 +9,14 @@ def run(given: argparse.Namespace) -> int:
     """Print done, running, waiting and failed trials of each cell, and why they failed."""
     study = load(given)
     standings = study.standings()
-    state = study.state
+    state, cost = study.state, study.spent()
     if given.json:
         out_json(
             {
                 "study": study.study.name,
                 "revision": len(state.revisions),
                 "ended": state.ended,
+                "spent": cost.to_json(),
                 "cells": [
                     {
                         "cell": s.cell.key,
@@ -44,4 +45,5 @@ def run(given: argparse.Namespace) -> int:
     for s in standings:
         for reason in s.reasons:
             out(f"failed: {s.cell.name}: {reason}")
+    out(f"\nspent    {cost}")
     return 0

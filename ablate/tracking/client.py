@@ -6,6 +6,7 @@ Every call of `Client` is one request to the store, so that a test can fail each
 import functools
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -235,6 +237,13 @@ class Client:
     def text(self, run: str, text: str, name: str) -> None:
         """Keep a text as a file beside a run."""
         self._mlflow.log_text(run, text, name)
+
+    @_request
+    def read_text(self, run: str, name: str) -> str:
+        """A text that is kept beside a run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self._mlflow.download_artifacts(run, name, folder)
+            return Path(path).read_text(encoding="utf-8")
 
     @_request
     def delete(self, run: str) -> None:

@@ -3,6 +3,7 @@
 What was read is kept (`ablate.tracking.cache`), and read again where the store has changed.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from functools import partial
 import pandas as pd
 
 from ablate import frame
+from ablate.tracking import records
 from ablate.tracking.cache import Cache, Entry
 from ablate.tracking.client import Client, StoreError
 from ablate.tracking.contents import Content
@@ -19,6 +21,7 @@ from ablate.tracking.server import Server
 from ablate.tracking.sqlite import File, Unknown
 from ablate.tracking.uris import redact, sqlite_file
 from trials.errors import UserError, nearest
+from trials.spec import Json
 
 Studies = str | Sequence[str] | None
 Compute = Callable[[pd.DataFrame], pd.DataFrame]
@@ -64,6 +67,26 @@ def computed(
     """
     reading = _Reading(uri, experiment, refresh=refresh)
     return reading.computed(compute, name)
+
+
+def study_keys(uri: str, study: str) -> dict[str, Json]:
+    """The keys of a study's file, with every default filled in, as they were last tracked.
+
+    Raises:
+        UserError: there is no such study, or its file is not there.
+    """
+    try:
+        client = Client(uri)
+        chosen = Server(client).studies()
+        if study not in chosen:
+            raise UserError(f"no study called '{study}' in {redact(uri)}{nearest(study, chosen)}")
+        where = f"tags.`{records.KIND}` = 'study'"
+        parents = client.runs([chosen[study]], where)
+        if not parents:
+            raise UserError(f"study '{study}' has no parent run in {redact(uri)}")
+        return dict(json.loads(client.read_text(parents[0].id, records.CONFIG_FILE)))
+    except (StoreError, ValueError) as error:
+        raise UserError(f"the keys of study '{study}' cannot be read: {error}") from None
 
 
 class _Reading:

@@ -34,6 +34,9 @@ REUSED = "ablate.reused_from"
 SENT = "ablate.sent"
 """When something of a run was last sent, as a metric, which MLflow can search by size."""
 
+CONFIG_FILE = "study.json"
+"""A study's keys, beside its parent run."""
+
 ROW = "ablate.row"
 PARENT = "mlflow.parentRunId"
 OWN = ("ablate.", "environment.", "mlflow.note.")

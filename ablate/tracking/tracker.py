@@ -175,7 +175,7 @@ class Tracker:
         due = due_tags(sent, tags)
         if _CONFIG in due:
             # Before its tag, so that the tag never speaks of a file that is not there.
-            self.client.text(sent.run, canonical_json(study.config), "study.json")
+            self.client.text(sent.run, canonical_json(study.config), records.CONFIG_FILE)
         send(self.client, sent.run, [], {}, due)
         if sent.status != "RUNNING":
             self.client.update(sent.run, status="RUNNING")
