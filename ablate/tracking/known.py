@@ -88,7 +88,8 @@ def updated(
     made |= {content.run: content.rows() for content in fetch(due)}
     for run, row in rows.items():
         row["shown"] = run in shown
-    kept = known.runs[~known.runs["run"].isin(left) & known.runs["run"].isin(shown)]
+    stood = known.runs["shown"] & known.runs["run"].isin(shown)
+    kept = known.runs[stood & ~known.runs["run"].isin(left)]
     fresh = [row for run in shown & set(made) for row in made[run]]
     return Known(_runs(rows.values()), _table(known.table, set(kept["trial"]), fresh, rows, source))
 

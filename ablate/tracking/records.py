@@ -201,6 +201,7 @@ def table_rows(content: Mapping[str, Json], trial: str) -> Iterator[dict[str, An
         **{name: _joined(value) for name, value in content["factors"].items()},
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in content["nuisances"].items()},
         "metric": content["primary"],
+        "score": None,
         "primary": True,
         "trial_id": trial,
     }

@@ -44,14 +44,9 @@ class News:
 
 
 class Server:
-    """One tracking server.
+    """One tracking server."""
 
-    Attributes:
-        whole: number of runs up to which all are read each time.
-    """
-
-    def __init__(self, client: Client, whole: int = WHOLE) -> None:
-        self.whole = whole
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     def studies(self) -> dict[str, str]:
@@ -83,7 +78,7 @@ class Server:
             now: unix milliseconds.
         """
         news = {experiment: News(mark={"at": now, "deleted": []}) for experiment in experiments}
-        few = sum(len(runs) for _, runs in known.values()) <= self.whole
+        few = sum(len(runs) for _, runs in known.values()) <= WHOLE
         whole = [name for name in experiments if few or name not in known]
         rest = {name: known[name] for name in experiments if name not in whole}
         if whole:
@@ -128,11 +123,11 @@ class Server:
         name = min((n for n in known if len(known[n][1])), key=lambda n: known[n][1]["read"].min())
         runs = known[name][1].reset_index(drop=True)
         first = int(runs["read"].idxmin())
-        part = runs.iloc[first : first + self.whole]
+        part = runs.iloc[first : first + WHOLE]
         low = 0 if first == 0 else int(part["start"].min())
         where = f"{_ANY} AND attributes.start_time >= {low}"
         inside = runs["start"] >= low
-        if first + self.whole < len(runs):
+        if first + WHOLE < len(runs):
             where += f" AND attributes.start_time <= {int(part['start'].max())}"
             inside &= runs["start"] <= int(part["start"].max())
         found = self._client.runs([name], where)
