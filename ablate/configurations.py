@@ -157,8 +157,9 @@ def _finished(row: Mapping[str, Any]) -> bool:
 
 
 def _costs(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Mean costs of the trials, each counted once."""
-    trials = {(row["seed"], row["trial_id"]): row for row in rows}.values()
+    """Mean costs of the trials that finished, each counted once."""
+    done = [row for row in rows if row["status"] == "finished"]
+    trials = {(row["seed"], row["trial_id"]): row for row in done}.values()
     means: dict[str, float | None] = {"trainable_parameters": cell.trainable_parameters}
     for name in COSTS[1:]:
         known = [float(row[name]) for row in trials if plain(row[name]) is not None]

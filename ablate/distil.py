@@ -5,8 +5,9 @@ any more. The arms meet only the tasks and backbones that they were chosen for. 
 trials are those that were confirmed is checked here, by their specs, before anything is written.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from ablate.plan import Plan
 from ablate.sources import rebased
 from ablate.study import Study
 from trials.errors import UserError
-from trials.spec import Json, TrialSpec
+from trials.spec import Json, TrialSpec, canonical_json
 
-_SHARED = ("split", "targets", "train", "overrides", "confirm", "level", "margin", "keep", "reuse")
+_SHARED = ("split", "targets", "confirm", "level", "margin", "keep", "reuse")
 """Keys that the new study takes from the first of the old ones."""
 
 _MERGED = ("use", "tasks", "backbones")
@@ -76,6 +77,7 @@ def distil(
     arms = _arms(chosen, studies)
     used = {study.name: study for study in (p.study for p in studies.values())}
     keys = _keys(chosen, list(used.values()), origins, name=name, folder=folder)
+    keys["train"] = _train(next(iter(arms[0].specs.values())))
     for arm in arms:
         _state_all(arm, keys, folder)
     keys["arms"] = [{**arm.entry, "label": arm.label} for arm in arms]
@@ -91,7 +93,7 @@ def _planned(origin: Origin) -> Plan:
 
 
 def _arms(chosen: Sequence[Mapping[str, Any]], studies: Mapping[str, Plan]) -> list[_Arm]:
-    """One for each method with its fields; it may have been chosen in several places."""
+    """One for each method with its fields and recipe; it may have been chosen in several places."""
     found: dict[str, _Arm] = {}
     for row in chosen:
         made = studies[row["study"]]
@@ -101,11 +103,9 @@ def _arms(chosen: Sequence[Mapping[str, Any]], studies: Mapping[str, Plan]) -> l
         values = {key: _value(row, key) for key in cell.space}
         spec = made.spec(cell, values, 0, "confirm")
         entry = {"method": cell.arm.method, **cell.arm.typed, **_typed(spec, cell.space)}
-        arm = found.setdefault(repr(sorted(entry.items())), _Arm(entry, cell.arm.label))
-        place = (cell.task, cell.backbone)
-        if arm.specs.setdefault(place, spec) != spec:
-            arm = found[f"{row['study']} {entry}"] = _Arm(dict(entry), cell.arm.label)
-            arm.specs[place] = spec
+        same = canonical_json([entry, recipe.flat_recipe(spec.recipe), plain(spec.targets)])
+        arm = found.setdefault(same, _Arm(entry, cell.arm.label))
+        arm.specs[cell.task, cell.backbone] = spec
     return _with_own_labels(list(found.values()))
 
 
@@ -134,15 +134,21 @@ def _typed(spec: TrialSpec, space: Iterable[str]) -> dict[str, Json]:
 
 def _with_own_labels(arms: list[_Arm]) -> list[_Arm]:
     """Labels made unique by where an arm was chosen, and by a number where that is not enough."""
+    counts = Counter(arm.label for arm in arms)
     taken: set[str] = set()
     for arm in arms:
-        several = sum(other.label == arm.label for other in arms) > 1
         task = next(iter(arm.specs))[0]
-        wanted = f"{arm.label} for {task}" if several else arm.label
+        wanted = f"{arm.label} for {task}" if counts[arm.label] > 1 else arm.label
         options = (wanted, *(f"{wanted} {number}" for number in range(2, len(arms) + 2)))
         arm.label = next(option for option in options if option not in taken)
         taken.add(arm.label)
     return arms
+
+
+def _train(spec: TrialSpec) -> dict[str, Json]:
+    """A whole recipe as `train` has it; what the other arms differ in they state themselves."""
+    given: dict[str, Json] = plain(asdict(spec.recipe))
+    return {key: value for key, value in given.items() if value is not None or key == "clip"}
 
 
 def _keys(

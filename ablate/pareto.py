@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ablate.stats.grid import differences
+from ablate.stats.grid import constant, differences
 from ablate.stats.onesample import t_test
 from ablate.stats.unpaired import compare_unpaired
 
@@ -51,19 +51,23 @@ def surely_better(one: Candidate, other: Candidate, *, level: float) -> bool:
     """Whether the interval of the difference of their scores lies above zero.
 
     The interval is that of the paired differences where they share two seeds or more, else
-    Welch's. Without a spread there is none, and nothing is sure.
+    Welch's. Where every paired difference is the same there is none, and the sign-flip test speaks:
+    its p is 2 / 2^n.
 
     Args:
         one, other: both with scores.
         level: confidence of the interval, in (0, 1).
 
-    Source: Student 1908; Welch 1947.
+    Source: Student 1908; Fisher 1935; Welch 1947.
     """
     shared = sorted(one.scores.keys() & other.scores.keys())
     if len(shared) >= 2:
         own = np.array([one.scores[seed] for seed in shared])
         others = np.array([other.scores[seed] for seed in shared])
-        low = t_test(differences(own, others, step=None), level=level, by=0.0)[0]
+        gaps = differences(own, others, step=None)
+        if constant(gaps):
+            return bool(gaps[0] > 0) and 2.0 ** (1 - len(shared)) <= 1 - level
+        low = t_test(gaps, level=level, by=0.0)[0]
     else:
         sides = (np.array(list(side.scores.values())) for side in (one, other))
         low = compare_unpaired(*sides, level=level).ci_low

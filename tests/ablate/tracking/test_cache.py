@@ -1,4 +1,4 @@
-"""The cache stays true: whatever is added, changed or deleted, answers are those of a new reading."""
+"""The cache stays true: after any change, answers are those of a new reading."""
 
 import json
 import os
