@@ -190,9 +190,12 @@ class _Reading:
             self._keep(experiment, after, entry)
 
     def _read_server(self, server: Server, experiments: Sequence[str]) -> None:
-        known = {e: found for e in experiments if (found := self._cache.known(e)) is not None}
+        entries = self._cache.entries
+        # A mark of the file's own reader says nothing here.
+        seen = [e for e in experiments if e in entries and isinstance(entries[e].mark, dict)]
+        known = {e: found for e in seen if (found := self._cache.known(e)) is not None}
         now = _now()
-        marks = {e: (self._cache.entries[e].mark, found.runs) for e, found in known.items()}
+        marks = {e: (entries[e].mark, found.runs) for e, found in known.items()}
         for experiment, news in server.news(experiments, marks, now=now).items():
             before = known.get(experiment) or nothing()
             fetch = partial(server.fetch, experiments=[experiment])

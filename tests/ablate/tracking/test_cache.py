@@ -6,14 +6,16 @@ import random
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
 import pandas as pd
 import pytest
 from tracked_stories import spec
 
-from ablate.tracking import reader, records, runs, server
+from ablate.tracking import reader, records, runs, server, sqlite
 from ablate.tracking.cache import Cache, place
 from ablate.tracking.client import Client, Point
 from ablate.tracking.sqlite import File, Unknown
@@ -337,9 +339,36 @@ def test_a_servers_cache_is_the_users_and_names_no_password(
 
 
 def test_a_file_with_other_tables_is_read_through_mlflow(tmp_path: Path) -> None:
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "other.db") as connection:
+    with closing(connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE runs (a)")
     with pytest.raises(Unknown):
         File(tmp_path / "other.db")
+
+
+@pytest.mark.parametrize("share", [0.0, 2.0])
+def test_a_few_runs_are_looked_up_and_many_are_read_in_a_row(
+    store: Store, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_FEW", share)
+    for number in range(4):
+        run = store.add(STUDIES[number % 2])
+        store.log(run, float("nan") if number == 1 else number / 7)
+    store.client.create(store.ids["one"], "parent", 1, {records.KIND: "study"})
+    found = in_order(runs(store.uri, list(STUDIES)))
+    pd.testing.assert_frame_equal(found, truth(store), check_dtype=False)
+    assert found["score"].isna().sum() == 1
+
+
+def test_one_reader_takes_over_from_the_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer MLflow may change its tables."""
+    store.add("one")
+    before = runs(store.uri, "one")
+    with pytest.MonkeyPatch.context() as patch:
+        through_mlflow(patch, 1)
+        pd.testing.assert_frame_equal(runs(store.uri, "one"), before)
+        store.add("one")
+        assert len(runs(store.uri, "one")) == 4
+    store.add("one")
+    assert len(runs(store.uri, "one")) == 6

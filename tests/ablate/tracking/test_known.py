@@ -58,7 +58,7 @@ def read(known: Known, now: dict[str, Content], some: set[str]) -> Known:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(RUNS, st.sets(st.sampled_from("abcdef"))), min_size=1, max_size=4))
 def test_the_course_does_not_matter(
     course: list[tuple[dict[str, tuple[int, str, float, bool]], set[str]]],
