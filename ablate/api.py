@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, runner, store
-from ablate import results as rows
+from ablate import answers, journal, profile, resolve, runner, store, tally
 from ablate.journal import State
 from ablate.plan import Plan
 from ablate.profile import Profile
@@ -119,11 +118,11 @@ class Ablation:
 
     def results(self) -> pd.DataFrame:
         """The frame: one row per trial, split and metric."""
-        return rows.frame(self.resolved.plan, self.state, self.resolved.facts)
+        return tally.frame(self.resolved.plan, self.state, self.resolved.facts)
 
-    def standings(self) -> list[rows.Standing]:
+    def standings(self) -> list[tally.Standing]:
         """Where each cell stands."""
-        return rows.standings(self.resolved.plan, self.state, self.resolved.facts)
+        return tally.standings(self.resolved.plan, self.state, self.resolved.facts)
 
     def spent(self) -> Spent:
         """Time of devices so far, and for each claim that the last report decided."""

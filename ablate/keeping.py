@@ -6,11 +6,11 @@ ended, and goes.
 
 from collections.abc import Mapping
 
-from ablate import results
+from ablate import tally
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts
 from ablate.store import StudyFolder
+from ablate.tally import TaskFacts
 from trials.spec import FAILED
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -24,7 +24,7 @@ def best_trial(plan: Plan, state: State, cell: Cell, facts: Mapping[str, TaskFac
     """
     fact, split = facts[cell.task], cell.template.splits.search
     found: dict[str, float] = {}
-    for trial, _, spec in results.current_trials(plan, state, cell):
+    for trial, _, spec in tally.current_trials(plan, state, cell):
         if spec is not None and trial is not None and trial.status == "finished":
             assert trial.result_json is not None
             found[trial.id] = trial.result_json["scores"][split][fact.primary]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ablate.plan import Cell, Plan, plan
 from ablate.profile import Profile
 from ablate.references import Reference
-from ablate.results import TaskFacts
 from ablate.store import StudyFolder
 from ablate.study import Study
+from ablate.tally import TaskFacts
 from trials import backbones, catalogue
 from trials.backbones import Family, has_configuration
 from trials.errors import Problem, UserError

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, resolve, results, revision, store
+from ablate import devices, journal, keeping, resolve, revision, store, tally
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile
@@ -83,7 +83,7 @@ def tracking_uri(profile: Profile) -> str:
 
 def revise(resolved: Resolved, record: Journal) -> None:
     """Record the study as it is now, where it has changed."""
-    stale = [t for t in results.stale_trials(resolved.plan, record.state) if t.final]
+    stale = [t for t in tally.stale_trials(resolved.plan, record.state) if t.final]
     entry = revision.next_revision(resolved.plan, record.state, len(stale))
     if entry is not None:
         record.append(entry)
@@ -182,12 +182,12 @@ def _outcome(conductor: Conductor) -> Outcome:
     current = {
         trial.id
         for cell in conductor.plan.cells
-        for trial, _, _ in results.current_trials(conductor.plan, conductor.state, cell)
+        for trial, _, _ in tally.current_trials(conductor.plan, conductor.state, cell)
         if trial is not None
     }
     failed = any(conductor.state.trials[t].status in FAILED for t in current)
     unchosen = any(
-        not results.chosen_values(conductor.plan, conductor.state, cell)
+        not tally.chosen_values(conductor.plan, conductor.state, cell)
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"

@@ -15,10 +15,10 @@ from ablate import journal
 from ablate.journal import Journal, Trial
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, chosen_values
 from ablate.revision import first_seen
 from ablate.search import Tuner
 from ablate.sweep.queue import CellRun, Queue
+from ablate.tally import TaskFacts, chosen_values
 from trials.places import Assignment
 from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
 

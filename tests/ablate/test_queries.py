@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from mini_study import Ran, scores, state, write
 
+import ablate
 from ablate import api, cli, queries
 from ablate.best import Choice
 from ablate.runner import Options
@@ -50,7 +51,7 @@ def test_mlflow_and_the_store_give_the_same_table(tracked: Ran) -> None:
 
 def test_results_are_filtered_by_any_column(tracked: Ran) -> None:
     where = "stage == 'confirm' and primary and learning_rate < 1 and split == 'test'"
-    found = queries.results(where=where, store=str(tracked.store))
+    found = ablate.results(where=where, store=str(tracked.store))
     assert len(found) == 4
     assert set(found["stage"]) == {"confirm"}
     assert queries.results("mini", where="rank > 4", store=str(tracked.store)).empty
