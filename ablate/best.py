@@ -6,7 +6,7 @@ seeds is listed with its chosen values and without scores.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,33 @@ from trials.errors import Problem, UserError, nearest
 _IN_DIRECTION = ("mean", "ci_low", "ci_high")
 _FIRST = ("study", "task", "metric", "split", "backbone", "label", "method")
 _SUMMARY = ("mean", "sd", "ci_low", "ci_high", "n", "num_failed", *COSTS)
-_LAST = (*_SUMMARY, "ranked_on", "chosen_by", "within_noise", "cheapest", "pareto", "trial")
+_MARKS = ("ranked_on", "within_noise", "cheapest", "pareto")
+"""What is found out after the filter, which cannot read it."""
+
+_LAST = (*_SUMMARY, "chosen_by", *_MARKS, "trial")
 _COUNTS = ("n", "num_failed")
-_HIDDEN = frozenset({"direction", "arm", "seeds", "scores", "chosen_on", "trials"})
+_HIDDEN = frozenset({"direction", "arm", "seeds", "scores", "choosing", "chosen_on", "trials"})
 _TOP, _TOP_OF_LEVEL = 10, 1
 
 Row = dict[str, Any]
+
+
+@dataclass
+class _Entry:
+    """A configuration on its way into the table.
+
+    Attributes:
+        row: what is said of it; the marks are added.
+        sign: turns scores so that higher is better.
+        scores: by seed, by which it is ranked, so turned.
+        mean, sd: of those; None without any, and of too few.
+    """
+
+    row: Row
+    sign: int
+    scores: dict[int, float] = field(default_factory=dict)
+    mean: float | None = None
+    sd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +120,19 @@ def picked(table: pd.DataFrame, choice: Choice) -> list[Row]:
     """As `choose`, as rows with all that `configurations` says of them."""
     columns = _columns(table)
     levels = _level_column(choice.by, columns)
-    entries = [_entry(row, choice.level) for row in _records(table)]
-    kept = _without_repeats(_matching(entries, choice.where, columns))
-    tasks: dict[tuple[Any, Any], list[Row]] = {}
+    rows = [_with_interval(row, choice.level) for row in _records(table)]
+    kept = _without_repeats(_matching(rows, choice.where, columns))
+    groups: dict[tuple[Any, ...], list[_Entry]] = {}
     for row in kept:
-        tasks.setdefault((row["task"], row["metric"]), []).append(row)
-    rows: list[Row] = []
-    for group in tasks.values():
+        place = tuple(row[name] for name in ("task", "metric", "split"))
+        entry = _Entry(row, -1 if row["direction"] == "lower" else 1)
+        groups.setdefault(place, []).append(entry)
+    found: list[Row] = []
+    for group in groups.values():
         _rank(group)
         _mark_noise(group, choice.against)
-        rows += _shown(group, choice, levels)
-    return rows
+        found += [entry.row for entry in _shown(group, choice, levels)]
+    return found
 
 
 def _columns(table: pd.DataFrame) -> list[str]:
@@ -141,8 +164,7 @@ def _records(table: pd.DataFrame) -> list[Row]:
     ]
 
 
-def _entry(row: Row, level: float) -> Row:
-    """A configuration with its interval."""
+def _with_interval(row: Row, level: float) -> Row:
     row = {key: value if key in _HIDDEN else plain(value) for key, value in row.items()}
     low, high = None, None
     if row["mean"] is not None:
@@ -150,16 +172,16 @@ def _entry(row: Row, level: float) -> Row:
     return {**row, "ci_low": low, "ci_high": high}
 
 
-def _matching(entries: Sequence[Row], where: str | None, columns: Sequence[str]) -> list[Row]:
+def _matching(rows: Sequence[Row], where: str | None, columns: Sequence[str]) -> list[Row]:
     if where is None:
-        return list(entries)
+        return list(rows)
     condition = Expression.parse(where)
-    known = {"arm", *_with_short(columns)}
+    known = {"arm", *_with_short(columns)} - {*_MARKS}
     wrong = sorted(condition.names - known)
     if wrong:
         hints = (f"no column called '{name}'{nearest(name, known)}" for name in wrong)
         raise UserError(*(Problem(hint, key="where") for hint in hints))
-    return [row for row in entries if condition.holds(_values(row))]
+    return [row for row in rows if condition.holds(_values(row))]
 
 
 def _values(row: Mapping[str, Any]) -> Row:
@@ -185,99 +207,98 @@ def _without_repeats(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _rank(group: Sequence[Row]) -> None:
-    """Give each configuration the mean that ranks it, higher is better, and say on which split."""
-    scored = [row for row in group if row["mean"] is not None]
-    apart = all(plain(row["chosen_on"]) is not None for row in scored)
-    for row in group:
-        row["ranked_on"] = (plain(row["chosen_on"]) if apart else None) or row["split"]
-        sign = -1 if row["direction"] == "lower" else 1
-        row["_scores"] = {}
-        row["_sd"], row["_rank"] = row["sd"], None
-        if row["mean"] is not None:
-            row["_rank"] = sign * row["mean"]
-        if row["mean"] is not None and apart:
-            own = np.array(list(row["scores"]), dtype=np.float64)
-            row["_rank"] = sign * float(own.mean())
-            row["_sd"] = float(own.std(ddof=1)) if own.size > 2 else None
-
-
-def _mark_noise(group: Sequence[Row], against: str) -> None:
-    """One-standard-error rule, among the configurations of one task, and the least costly then."""
-    scored = [row for row in group if row["_rank"] is not None]
-    winner = max(scored, key=lambda row: float(row["_rank"]), default=None)
-    for row in group:
-        row["within_noise"], row["cheapest"] = None, False
-        if winner is None or row["_rank"] is None:
+def _rank(group: Sequence[_Entry]) -> None:
+    """Give each configuration the scores that rank it, and say on which split they are."""
+    scored = [entry for entry in group if entry.row["mean"] is not None]
+    splits = {plain(entry.row["chosen_on"]) for entry in scored}
+    split = splits.pop() if len(splits) == 1 else None
+    for entry in group:
+        row = entry.row
+        row["ranked_on"] = split or row["split"]
+        if row["mean"] is None:
             continue
-        behind = winner["_rank"] - row["_rank"]
-        if winner["_sd"] is not None:
-            error = winner["_sd"] / math.sqrt(len(winner["scores"]))
-            row["within_noise"] = bool(behind <= error)
+        own = row["scores"] if split is None else row["choosing"]
+        pairs = zip(row["seeds"], own, strict=True)
+        entry.scores = {int(seed): entry.sign * float(score) for seed, score in pairs}
+        entry.mean, entry.sd = entry.sign * row["mean"], row["sd"]
+        if split is not None:
+            values = np.array(list(entry.scores.values()))
+            entry.mean = float(values.mean())
+            entry.sd = float(values.std(ddof=1)) if values.size > 2 else None
+
+
+def _mark_noise(group: Sequence[_Entry], against: str) -> None:
+    """One-standard-error rule, among the configurations of one task, and the least costly then."""
+    winner = max(group, key=_height)
+    for entry in group:
+        entry.row["within_noise"], entry.row["cheapest"] = None, False
+        if winner.mean is None or entry.mean is None:
+            continue
+        behind = winner.mean - entry.mean
+        if winner.sd is not None:
+            entry.row["within_noise"] = behind <= winner.sd / math.sqrt(len(winner.scores))
         elif behind == 0:
-            row["within_noise"] = True
-    near = [row for row in group if row["within_noise"] and row[against] is not None]
+            entry.row["within_noise"] = True
+    near = [e for e in group if e.row["within_noise"] and e.row[against] is not None]
     if near:
-        min(near, key=lambda row: (row[against], -row["_rank"]))["cheapest"] = True
+        first = min(near, key=lambda entry: (entry.row[against], -_height(entry)))
+        first.row["cheapest"] = True
 
 
-def _mark_front(rows: Sequence[Row], group: Sequence[Row], choice: Choice) -> None:
+def _height(entry: _Entry) -> float:
+    """What it is ranked by; below everything without scores."""
+    return -math.inf if entry.mean is None else entry.mean
+
+
+def _mark_front(entries: Sequence[_Entry], group: Sequence[_Entry], choice: Choice) -> None:
     """Say of some of a task's configurations where they stand among all."""
-    given = [Candidate(row[choice.against], _by_seed(row)) for row in group]
-    places = {id(row): index for index, row in enumerate(group)}
-    for row in rows:
-        row["pareto"] = standing(places[id(row)], given, level=choice.level)
+    given = [Candidate(entry.row[choice.against], entry.scores) for entry in group]
+    places = {id(entry): index for index, entry in enumerate(group)}
+    for entry in entries:
+        entry.row["pareto"] = standing(places[id(entry)], given, level=choice.level)
 
 
-def _by_seed(row: Mapping[str, Any]) -> dict[int, float]:
-    """The scores that rank a configuration, higher is better."""
-    if row["_rank"] is None:
-        return {}
-    sign = -1.0 if row["direction"] == "lower" else 1.0
-    return {int(s): sign * float(v) for s, v in zip(row["seeds"], row["scores"], strict=True)}
-
-
-def _shown(group: Sequence[Row], choice: Choice, levels: str | None) -> list[Row]:
-    rows = [row for row in group if row["cheapest"] or not choice.cheapest]
+def _shown(group: Sequence[_Entry], choice: Choice, levels: str | None) -> list[_Entry]:
+    entries = [entry for entry in group if entry.row["cheapest"] or not choice.cheapest]
     if choice.front:
-        _mark_front(rows, group, choice)
-        rows = [row for row in rows if row["pareto"] in ("front", "unproven")]
-    chosen = _of_levels(rows, choice, levels) if levels else _ranked(rows, choice.by)
-    chosen = chosen if levels else chosen[: choice.top or _TOP]
-    _mark_front(chosen, group, choice)
-    return chosen
+        _mark_front(entries, group, choice)
+        entries = [entry for entry in entries if entry.row["pareto"] in ("front", "unproven")]
+    if levels is None:
+        shown = _ordered(entries, choice.by)[: choice.top or _TOP]
+    else:
+        shown = _of_levels(entries, levels, choice.top or _TOP_OF_LEVEL)
+    if not choice.front:
+        _mark_front(shown, group, choice)
+    return shown
 
 
-def _of_levels(rows: Sequence[Row], choice: Choice, column: str) -> list[Row]:
+def _of_levels(entries: Sequence[_Entry], column: str, top: int) -> list[_Entry]:
     """The best of each level of a factor, the levels in order."""
-    found: dict[Any, list[Row]] = {}
-    for row in rows:
-        if row.get(column) is not None:
-            found.setdefault(row[column], []).append(row)
-    ordered = [found[value] for value in sorted(found, key=_order)]
-    return [row for own in ordered for row in _ranked(own, None)[: choice.top or _TOP_OF_LEVEL]]
+    found: dict[Any, list[_Entry]] = {}
+    for entry in entries:
+        if entry.row.get(column) is not None:
+            found.setdefault(entry.row[column], []).append(entry)
+    levels = [found[value] for value in sorted(found, key=_order)]
+    return [entry for own in levels for entry in _ordered(own, None)[:top]]
+
+
+def _ordered(entries: Sequence[_Entry], by: str | None) -> list[_Entry]:
+    """Best first, or by a column; those without a value last, in the order given."""
+    if by is None:
+        return sorted(entries, key=_height, reverse=True)
+    there = [entry for entry in entries if entry.row.get(by) is not None]
+    gone = [entry for entry in entries if entry.row.get(by) is None]
+
+    def rank(entry: _Entry) -> tuple[bool, Any]:
+        value = entry.row[by]
+        return (False, -entry.sign * value) if by in _IN_DIRECTION else _order(value)
+
+    return [*sorted(there, key=rank), *gone]
 
 
 def _order(value: Any) -> tuple[bool, Any]:
     """Numbers before texts."""
     return isinstance(value, str), value
-
-
-def _ranked(group: Sequence[Row], by: str | None) -> list[Row]:
-    """Best first; those without a value last, in the order given."""
-    column = by or "_rank"
-    there = [row for row in group if row.get(column) is not None]
-    gone = [row for row in group if row.get(column) is None]
-
-    def rank(row: Row) -> tuple[bool, Any]:
-        value = row[column]
-        if by is None:
-            return False, -value
-        if by in _IN_DIRECTION and row["direction"] == "higher":
-            return False, -value
-        return _order(value)
-
-    return [*sorted(there, key=rank), *gone]
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:

@@ -35,9 +35,9 @@ def configurations(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row a cell: `FIRST`, factors, tuned values (`tune.…`); `n`, `mean`, `sd` over the
-        confirmed seeds and `num_failed`, on the report split; `seeds` and `scores` by which it is
-        chosen, on `chosen_on` (the split that the search reads; missing where the confirmed
-        trials have no scores on it, and the report split chooses); the means of `COSTS`;
+        confirmed `seeds` and `num_failed`, on the report split, and their `scores`; those on the
+        split that the search reads (`choosing`, on `chosen_on`; missing where not all seeds have
+        one, and the report split chooses); the means of `COSTS`;
         `chosen_by` (what chose the tuned values); `trials` (the beginnings of the confirmed
         trials' ids) and `trial` (the one of them to export: the best where it is chosen).
 
@@ -123,7 +123,7 @@ def _row(
     )  # fmt: skip
     chosen = {int(r["seed"]): r for r in own if r["split"] == choosing and _finished(r)}
     on_other = set(chosen) == set(cell.scores) != set()
-    seeds = {seed: chosen[seed]["score"] for seed in cell.scores} if on_other else cell.scores
+    choosing_scores = [float(chosen[seed]["score"]) for seed in cell.scores] if on_other else None
     return {
         "study": study,
         "task": cell.task,
@@ -138,8 +138,9 @@ def _row(
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in values.items()},
         **{name: getattr(summary, name) for name in ("n", "mean", "sd", "num_failed")},
         **_costs(cell, own),
-        "seeds": list(seeds),
-        "scores": [float(score) for score in seeds.values()],
+        "seeds": list(cell.scores),
+        "scores": list(cell.scores.values()),
+        "choosing": choosing_scores,
         "chosen_on": choosing if on_other else None,
         "chosen_by": "nothing to choose" if searched is None else "search split mean",
         "trials": sorted({str(r["trial_id"])[:_SHORT] for r in own if plain(r["trial_id"])}),

@@ -118,6 +118,8 @@ def test_where_reads_factors_tuned_values_and_summaries(two_arms: pd.DataFrame) 
 def test_where_names_the_nearest_column(two_arms: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="no column called 'rnak'; did you mean 'rank'"):
         best(two_arms, where="rnak <= 4")
+    with pytest.raises(UserError, match="no column called 'cheapest'"):
+        best(two_arms, where="cheapest == true")
     with pytest.raises(UserError, match="is not allowed"):
         best(two_arms, where="__import__('os')")
 
@@ -238,6 +240,18 @@ def test_where_one_has_no_scores_on_the_search_split_all_are_ranked_by_what_is_s
     )
     assert list(found["method"]) == ["mtlora", "lora"]
     assert set(found["ranked_on"]) == {"test"}
+    assert list(found["pareto"]) == ["front", "unproven"], "by what is shown, too"
+
+
+def test_two_studies_that_show_a_task_on_different_splits_are_not_ranked_together() -> None:
+    found = best(
+        table(
+            confirm("lora 8", 1e-3, [0.50, 0.52, 0.54], study="a"),
+            confirm("mtlora 8", 1e-3, [0.60, 0.62, 0.64], study="b", split="validation"),
+        )
+    )
+    assert list(found["split"]) == ["test", "validation"]
+    assert list(found["within_noise"]) == [True, True]
 
 
 def test_the_trial_to_export_is_of_the_configuration_shown() -> None:

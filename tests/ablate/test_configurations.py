@@ -60,6 +60,7 @@ def test_they_are_the_cells_of_each_study(seed: int) -> None:
         cell = cells[row["study"], row["task"], row["backbone"], row["arm"]]
         scores = np.array(list(cell.scores.values()))
         assert (row["n"], row["num_failed"]) == (len(scores), len(cell.failed))
+        assert (row["seeds"], row["scores"]) == (list(cell.scores), list(scores))
         if len(scores):
             assert row["mean"] == pytest.approx(scores.mean())
             assert row["split"] == "validation"
@@ -75,7 +76,7 @@ def test_they_are_the_cells_of_each_study(seed: int) -> None:
         assert set(row["trials"]) == {text[:16] for text in own["trial_id"]}
         chosen = own[(own["split"] == "held_out")].set_index("seed")["score"]
         if row["chosen_on"] is not None and len(scores):
-            assert row["scores"] == [chosen[seed] for seed in row["seeds"]]
+            assert row["choosing"] == [chosen[seed] for seed in row["seeds"]]
             sign = -1 if row["task"] == "rte" else 1
             first = own[own["split"] == "held_out"]["score"] * sign
             assert row["trial"] == own.loc[first.idxmax(), "trial_id"]
