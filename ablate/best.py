@@ -4,22 +4,19 @@ Configurations of one task are compared with each other; tasks are not. A cell w
 seeds is listed with its chosen values and without scores.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ablate.configurations import COSTS, configurations
 from ablate.expressions import Expression
 from ablate.frame import NUISANCE_PREFIX, plain
-from ablate.pareto import Candidate, standing
+from ablate.ranking import Entry, Row, mark_front, mark_noise, of_levels, ordered, rank
 from ablate.stats.level import t_interval
 from trials.errors import Problem, UserError, nearest
 
-_IN_DIRECTION = ("mean", "ci_low", "ci_high")
 _FIRST = ("study", "task", "metric", "split", "backbone", "label", "method")
 _SUMMARY = ("mean", "sd", "ci_low", "ci_high", "n", "num_failed", *COSTS)
 _MARKS = ("ranked_on", "within_noise", "cheapest", "pareto")
@@ -29,26 +26,6 @@ _LAST = (*_SUMMARY, "chosen_by", *_MARKS, "trial")
 _COUNTS = ("n", "num_failed")
 _HIDDEN = frozenset({"direction", "arm", "seeds", "scores", "choosing", "chosen_on", "trials"})
 _TOP, _TOP_OF_LEVEL = 10, 1
-
-Row = dict[str, Any]
-
-
-@dataclass
-class _Entry:
-    """A configuration on its way into the table.
-
-    Attributes:
-        row: what is said of it; the marks are added.
-        sign: turns scores so that higher is better.
-        scores: by seed, by which it is ranked, so turned.
-        mean, sd: of those; None without any, and of too few.
-    """
-
-    row: Row
-    sign: int
-    scores: dict[int, float] = field(default_factory=dict)
-    mean: float | None = None
-    sd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +99,15 @@ def picked(table: pd.DataFrame, choice: Choice) -> list[Row]:
     levels = _level_column(choice.by, columns)
     rows = [_with_interval(row, choice.level) for row in _records(table)]
     kept = _without_repeats(_matching(rows, choice.where, columns))
-    groups: dict[tuple[Any, ...], list[_Entry]] = {}
+    groups: dict[tuple[Any, ...], list[Entry]] = {}
     for row in kept:
         place = tuple(row[name] for name in ("task", "metric", "split"))
-        entry = _Entry(row, -1 if row["direction"] == "lower" else 1)
+        entry = Entry(row, -1 if row["direction"] == "lower" else 1)
         groups.setdefault(place, []).append(entry)
     found: list[Row] = []
     for group in groups.values():
-        _rank(group)
-        _mark_noise(group, choice.against)
+        rank(group)
+        mark_noise(group, choice.against)
         found += [entry.row for entry in _shown(group, choice, levels)]
     return found
 
@@ -207,98 +184,18 @@ def _without_repeats(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _rank(group: Sequence[_Entry]) -> None:
-    """Give each configuration the scores that rank it, and say on which split they are."""
-    scored = [entry for entry in group if entry.row["mean"] is not None]
-    splits = {plain(entry.row["chosen_on"]) for entry in scored}
-    split = splits.pop() if len(splits) == 1 else None
-    for entry in group:
-        row = entry.row
-        row["ranked_on"] = split or row["split"]
-        if row["mean"] is None:
-            continue
-        own = row["scores"] if split is None else row["choosing"]
-        pairs = zip(row["seeds"], own, strict=True)
-        entry.scores = {int(seed): entry.sign * float(score) for seed, score in pairs}
-        entry.mean, entry.sd = entry.sign * row["mean"], row["sd"]
-        if split is not None:
-            values = np.array(list(entry.scores.values()))
-            entry.mean = float(values.mean())
-            entry.sd = float(values.std(ddof=1)) if values.size > 2 else None
-
-
-def _mark_noise(group: Sequence[_Entry], against: str) -> None:
-    """One-standard-error rule, among the configurations of one task, and the least costly then."""
-    winner = max(group, key=_height)
-    for entry in group:
-        entry.row["within_noise"], entry.row["cheapest"] = None, False
-        if winner.mean is None or entry.mean is None:
-            continue
-        behind = winner.mean - entry.mean
-        if winner.sd is not None:
-            entry.row["within_noise"] = behind <= winner.sd / math.sqrt(len(winner.scores))
-        elif behind == 0:
-            entry.row["within_noise"] = True
-    near = [e for e in group if e.row["within_noise"] and e.row[against] is not None]
-    if near:
-        first = min(near, key=lambda entry: (entry.row[against], -_height(entry)))
-        first.row["cheapest"] = True
-
-
-def _height(entry: _Entry) -> float:
-    """What it is ranked by; below everything without scores."""
-    return -math.inf if entry.mean is None else entry.mean
-
-
-def _mark_front(entries: Sequence[_Entry], group: Sequence[_Entry], choice: Choice) -> None:
-    """Say of some of a task's configurations where they stand among all."""
-    given = [Candidate(entry.row[choice.against], entry.scores) for entry in group]
-    places = {id(entry): index for index, entry in enumerate(group)}
-    for entry in entries:
-        entry.row["pareto"] = standing(places[id(entry)], given, level=choice.level)
-
-
-def _shown(group: Sequence[_Entry], choice: Choice, levels: str | None) -> list[_Entry]:
+def _shown(group: Sequence[Entry], choice: Choice, levels: str | None) -> list[Entry]:
     entries = [entry for entry in group if entry.row["cheapest"] or not choice.cheapest]
     if choice.front:
-        _mark_front(entries, group, choice)
+        mark_front(entries, group, choice.against, level=choice.level)
         entries = [entry for entry in entries if entry.row["pareto"] in ("front", "unproven")]
     if levels is None:
-        shown = _ordered(entries, choice.by)[: choice.top or _TOP]
+        shown = ordered(entries, choice.by)[: choice.top or _TOP]
     else:
-        shown = _of_levels(entries, levels, choice.top or _TOP_OF_LEVEL)
+        shown = of_levels(entries, levels, choice.top or _TOP_OF_LEVEL)
     if not choice.front:
-        _mark_front(shown, group, choice)
+        mark_front(shown, group, choice.against, level=choice.level)
     return shown
-
-
-def _of_levels(entries: Sequence[_Entry], column: str, top: int) -> list[_Entry]:
-    """The best of each level of a factor, the levels in order."""
-    found: dict[Any, list[_Entry]] = {}
-    for entry in entries:
-        if entry.row.get(column) is not None:
-            found.setdefault(entry.row[column], []).append(entry)
-    levels = [found[value] for value in sorted(found, key=_order)]
-    return [entry for own in levels for entry in _ordered(own, None)[:top]]
-
-
-def _ordered(entries: Sequence[_Entry], by: str | None) -> list[_Entry]:
-    """Best first, or by a column; those without a value last, in the order given."""
-    if by is None:
-        return sorted(entries, key=_height, reverse=True)
-    there = [entry for entry in entries if entry.row.get(by) is not None]
-    gone = [entry for entry in entries if entry.row.get(by) is None]
-
-    def rank(entry: _Entry) -> tuple[bool, Any]:
-        value = entry.row[by]
-        return (False, -entry.sign * value) if by in _IN_DIRECTION else _order(value)
-
-    return [*sorted(there, key=rank), *gone]
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    """Numbers before texts."""
-    return isinstance(value, str), value
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
