@@ -11,8 +11,8 @@ from ablate import journal, smoke
 from ablate.journal import State
 from ablate.plan import Cell, Plan
 from ablate.resolve import Resolved
-from ablate.results import chosen_values, current_trials
 from ablate.store import StudyFolder, studies
+from ablate.tally import chosen_values, current_trials
 from trials.errors import UserError
 
 Key = tuple[str, ...]

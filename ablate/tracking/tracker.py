@@ -175,7 +175,7 @@ class Tracker:
         due = due_tags(sent, tags)
         if _CONFIG in due:
             # Before its tag, so that the tag never speaks of a file that is not there.
-            self.client.text(sent.run, canonical_json(study.config), "study.json")
+            self.client.text(sent.run, canonical_json(study.config), records.CONFIG_FILE)
         send(self.client, sent.run, [], {}, due)
         if sent.status != "RUNNING":
             self.client.update(sent.run, status="RUNNING")
@@ -220,7 +220,7 @@ class Tracker:
     def _retire_cell(self, key: str) -> None:
         sent = self._cells[key]
         sent.cell = None
-        tags = {"ablate.stale": "true"}
+        tags = {records.STALE: "true"}
         send(self.client, sent.run, [], {}, due_tags(sent, tags))
         sent.tags, sent.found = digest(tags), None
 
@@ -247,7 +247,7 @@ def _cell_tags(cell: CellInfo, study: StudyInfo) -> dict[str, str]:
         "ablate.metric": cell.primary,
         "ablate.direction": cell.direction,
         "ablate.split": cell.report_split,
-        "ablate.stale": "false",
+        records.STALE: "false",
     }
 
 
