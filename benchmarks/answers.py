@@ -67,14 +67,17 @@ def _rows(uri: str, repeats: int) -> Any:
     experiment = client.experiment("study-000")
     assert experiment is not None
     first = client.runs([experiment.id], "tags.`ablate.kind` = 'trial'")[0]
+    row = records.row_of(first.tags)
+    assert row is not None
     again = {key: text for key, text in first.tags.items() if not key.startswith("mlflow.")}
+    again |= {records.TRIAL: "0" * 64, **records.row_tags({**row, "seed": 999_999})}
     out = str(Path(uri.removeprefix("sqlite:///")).with_name("report"))
     yield _row("MLflow's own search of all runs", 1, _SEARCH, uri=uri)
     shutil.rmtree(place(uri), ignore_errors=True)
     yield _row("`best` of all studies, the first time", 1, _BEST, uri=uri)
     yield _row("`best`, afterwards", repeats, _BEST, uri=uri)
     yield _row("the report of one study", repeats, _REPORT, uri=uri, out=out)
-    added = client.create(experiment.id, "added", first.start, {**again, records.TRIAL: "0" * 64})
+    added = client.create(experiment.id, "added", first.start, again)
     yield _row("`best`, after a run was added", 1, _BEST, uri=uri)
     client.delete(added.id)
     yield _row("`best`, after a run was deleted", 1, _BEST, uri=uri)
@@ -92,6 +95,7 @@ def _row(name: str, repeats: int, code: tuple[str, str], **values: str) -> dict[
         found.append(json.loads(ran.stdout.splitlines()[-1]))
     walls, cpus = sorted(item[0] for item in found), sorted(item[1] for item in found)
     middle = len(found) // 2
+    print(f"{name}: {walls[middle]:.2f} s", file=sys.stderr, flush=True)
     return {"what": name, "runs": repeats, "seconds": walls[middle], "CPU seconds": cpus[middle]}
 
 

@@ -38,10 +38,11 @@ class Content:
     @cached_property
     def digest(self) -> int:
         """64 bits that change when any of this does."""
-        told = [f"{key}\0{self.tags[key]}" for key in sorted(self.tags)]
-        told += [f"{key}\0{self.metrics[key]!r}" for key in sorted(self.metrics)]
-        text = "\0".join([str(self.start), *told]).encode()
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+        parts = [part for item in sorted(self.tags.items()) for part in item]
+        parts += map(repr, sorted(self.metrics.items()))
+        text = "\0".join([str(self.start), *parts]).encode()
+        found = hashlib.blake2b(text, digest_size=8).digest()
+        return int.from_bytes(found, "big", signed=True)
 
     def rows(self) -> list[dict[str, Any]]:
         """Its rows of the table; none for a run that no table shows."""

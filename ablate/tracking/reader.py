@@ -3,10 +3,11 @@
 What was read is kept (`ablate.tracking.cache`), and read again where the store has changed.
 """
 
+import gc
 import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pandas as pd
@@ -175,10 +176,15 @@ class _Reading:
             e for e in experiments if e not in entries or mark is None or entries[e].mark != mark
         ]
         found: dict[str, dict[str, Content]] = {experiment: {} for experiment in due}
-        for experiment, content in file.contents(due) if due else ():
-            found[experiment][content.run] = content
+        with _uncollected():
+            for experiment, content in file.contents(due) if due else ():
+                found[experiment][content.run] = content
+            digests = {
+                experiment: listed({run: content.digest for run, content in contents.items()})
+                for experiment, contents in found.items()
+            }
         for experiment, contents in found.items():
-            digest = listed({run: content.digest for run, content in contents.items()})
+            digest = digests[experiment]
             entry = Entry(mark, digest)
             if experiment in entries and entries[experiment].digest == digest:
                 self._cache.note(experiment, entry)
@@ -223,6 +229,18 @@ class _Reading:
         if not sum(map(len, tables)):
             raise UserError(f"no trials in {self._place} yet")
         return tables
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for garbage: of a hundred thousand runs none is, and looking takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _now() -> int:
