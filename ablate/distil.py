@@ -14,6 +14,7 @@ from typing import Any
 from ablate import plan as plans
 from ablate import recipe
 from ablate.cell import Cell
+from ablate.cells import with_values
 from ablate.patterns import matches, plain
 from ablate.plan import Plan
 from ablate.sources import rebased
@@ -25,6 +26,8 @@ _SHARED = ("split", "targets", "confirm", "level", "margin", "keep", "reuse")
 """Keys that the new study takes from the first of the old ones."""
 
 _MERGED = ("use", "tasks", "backbones")
+_FOLLOWS = ("head_start", "start_from")
+"""Of a recipe, what follows from its other keys, and what from the task."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,10 @@ def _arms(chosen: Sequence[Mapping[str, Any]], studies: Mapping[str, Plan]) -> l
             raise UserError(f"{row['label']} on {row['task']} has no confirmed trials yet")
         cell = _cell(made, row)
         values = {key: _value(row, key) for key in cell.space}
-        spec = made.spec(cell, values, 0, "confirm")
+        spec = with_values(made.study, cell, values)
         entry = {"method": cell.arm.method, **cell.arm.typed, **_typed(spec, cell.space)}
-        same = canonical_json([entry, recipe.flat_recipe(spec.recipe), plain(spec.targets)])
+        stated = {k: v for k, v in recipe.flat_recipe(spec.recipe).items() if k not in _FOLLOWS}
+        same = canonical_json([entry, stated, plain(spec.targets)])
         arm = found.setdefault(same, _Arm(entry, cell.arm.label))
         arm.specs[cell.task, cell.backbone] = spec
     return _with_own_labels(list(found.values()))
@@ -149,12 +153,10 @@ def _with_own_labels(arms: list[_Arm]) -> list[_Arm]:
 def _train(spec: TrialSpec) -> dict[str, Json]:
     """A whole recipe as `train` has it; what the other arms differ in they state themselves."""
     given: dict[str, Json] = plain(asdict(spec.recipe))
-    # How a head starts follows from the other keys; which adapter, from the task.
-    left_out = ("head_start", "start_from")
     return {
         key: value
         for key, value in given.items()
-        if key not in left_out and (value is not None or key == "clip")
+        if key not in _FOLLOWS and (value is not None or key == "clip")
     }
 
 

@@ -151,3 +151,20 @@ def test_paths_are_those_of_the_new_files_folder(tmp_path: Path) -> None:
     made = distil(chosen, {"first": origin}, name="again", folder=tmp_path / "there")
     assert made["tasks"] == ["../here/mine"]
     assert len(trials(made, tmp_path / "there")) == 3
+
+
+def test_a_task_still_starts_from_the_adapters_of_another(tmp_path: Path) -> None:
+    after = {"when": {"task": "rte"}, "train": {"start_from": {"task": "cola"}}}
+    study = keys(overrides=[after])
+    made = write([row("lora rank=4", "cola"), row("lora rank=4", "rte")], tmp_path, study)
+    assert made["overrides"] == [after]
+    (cell,) = (c for c in plan(Study.from_dict(made, folder=tmp_path)).cells if c.task == "rte")
+    assert cell.template.recipe.start_from == "cola"
+
+
+def test_a_source_that_was_chosen_otherwise_is_named(tmp_path: Path) -> None:
+    """One arm is trained on both tasks, so both must have its values."""
+    study = keys(overrides=[{"when": {"task": "rte"}, "train": {"start_from": {"task": "cola"}}}])
+    chosen = [row("lora rank=4", "cola"), row("lora rank=4", "rte", learning_rate=1e-3)]
+    with pytest.raises(UserError, match="start"):
+        write(chosen, tmp_path, study)
