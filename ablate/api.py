@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, runner, store
+from ablate import answers, journal, profile, resolve, rounds, runner, store
 from ablate import results as rows
 from ablate.journal import State
+from ablate.ledger import Ledger
 from ablate.plan import Plan
 from ablate.profile import Profile
 from ablate.resolve import Resolved
@@ -120,9 +121,9 @@ class Ablation:
 
     def findings(self) -> dict[str, Any]:
         """The content of `findings.json`, on the results so far."""
-        data = self.results()
-        looks = answers.count_look(self.folder, data)
-        return answers.findings(self.resolved, self.state, data, looks)
+        state = self.state
+        data = rows.frame(self.resolved.plan, state, self.resolved.facts)
+        return answers.findings(self.resolved, state, data, Ledger(self.folder, state))
 
     def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.
@@ -240,7 +241,7 @@ def report_table(
         claims=(),
         level=level,
         margin=margin,
-        rng=np.random.default_rng(answers.SEED_OF_RESAMPLING),
+        rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
     ).to_json()
     context = {
         "study": path.stem,

@@ -36,8 +36,8 @@ def revised(
 ) -> Entry:
     """The study as it is from now on.
 
-    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
-    `claims`, from which follows what was there before results were seen.
+    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds`,
+    `claims` and, of a race, `looks`, from which follows what was there before results were seen.
     """
     return Entry("revised", dict(locals()))
 
@@ -79,6 +79,27 @@ def reported(trial: str, progress: Progress) -> Entry:
 def finished(trial: str, result: TrialResult) -> Entry:
     """A trial ended, with whatever final status."""
     return Entry("finished", {"trial": trial, "result": result.to_json()})
+
+
+def looked(
+    trials: str,
+    num_trials: int,
+    tests: Sequence[Mapping[str, Json]],
+    *,
+    at: float,
+    batch: int | None = None,
+) -> Entry:
+    """Somebody, or a race, looked at results: the ledger's entry.
+
+    `trials` is the digest of those that were there to see, `tests` what was tested on them, `at`
+    when in unix seconds, `batch` the revision whose race took the look; None for a report.
+    """
+    return Entry("looked", dict(locals()))
+
+
+def extended(cells: Mapping[str, int]) -> Entry:
+    """These cells train as many seeds as said from now on, for a race has not decided yet."""
+    return Entry("extended", dict(locals()))
 
 
 def retried(trial: str) -> Entry:

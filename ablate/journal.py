@@ -28,21 +28,23 @@ from ablate.events import (
     asked,
     chosen,
     ended,
+    extended,
     finished,
+    looked,
     planned,
     reported,
     retried,
     revised,
     started,
 )
-from ablate.state import Ask, Chosen, Revision, State, Trial, fold
+from ablate.state import Ask, Chosen, Look, Revision, State, Trial, fold
 from trials.errors import Problem, UserError
 from trials.spec import Json, canonical_json
 
 __all__ = [
-    "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Revision", "State", "Trial",
-    "asked", "chosen", "ended", "finished", "fold", "planned", "read", "reported", "retried",
-    "revised", "started", "stream",
+    "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Look", "Revision", "State",
+    "Trial", "asked", "chosen", "ended", "extended", "finished", "fold", "looked", "planned",
+    "read", "reported", "retried", "revised", "started", "stream",
 ]  # fmt: skip
 
 SEGMENT_BYTES = 8_000_000

@@ -30,7 +30,7 @@ Resolved = tuple[str | None, Splits | None]
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of trials by stage, at most: a pruned or exhausted search runs fewer."""
+    """Numbers of trials by stage, at most: a pruned or exhausted search, or a race, runs fewer."""
 
     search: int
     confirm: int
@@ -66,8 +66,13 @@ class Plan:
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """Paired seeds that all cells share."""
+        """Paired seeds that all cells share; as many as a race may come to."""
         return self.study.confirm_seeds
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which a race looks; empty where the number is fixed."""
+        return () if self.study.race is None else self.study.race.looks
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -186,6 +191,7 @@ class Plan:
             "excluded": [{"cell": cell, "reason": reason} for cell, reason in self.excluded],
             "search_seeds": list(self.search_seeds),
             "confirm_seeds": list(self.confirm_seeds),
+            "looks": list(self.looks),
             "num_trials": {"search": self.counts.search, "confirm": self.counts.confirm},
         }
 

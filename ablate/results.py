@@ -67,9 +67,18 @@ def current_trials(
             # A driver that was killed in between has asked and not planned.
             if identity in state.trials:
                 yield state.trials[identity], ask.values, None
+    num_seeds = seeds_asked(plan, state, cell)
     for values in chosen_values(plan, state, cell):
-        for spec in plan.specs(cell, values, "confirm"):
-            yield state.trials.get(spec.id), values, spec
+        for number, spec in enumerate(plan.specs(cell, values, "confirm")):
+            # What was trained before the study became a race is shown as well.
+            if number < num_seeds or spec.id in state.trials:
+                yield state.trials.get(spec.id), values, spec
+
+
+def seeds_asked(plan: Plan, state: State, cell: Cell) -> int:
+    """How many seeds confirm a cell: all that are planned, or those that a race has asked for."""
+    most = len(plan.confirm_seeds)
+    return min(state.seeds.get(cell.key, plan.looks[0]), most) if plan.looks else most
 
 
 def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:
@@ -176,7 +185,7 @@ class Standing:
     Attributes:
         cell: the cell.
         search: (done, planned) asks of the search.
-        confirm: (done, planned) trials of the confirmation.
+        confirm: (done, planned) trials of the confirmation; those that a race has asked for.
         running, failed: trials of both stages.
         reasons: why trials failed, each once.
         best: best mean search score of the cell's asks; None before the first.
@@ -217,7 +226,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),
-        confirm=(len(confirmed), top * len(plan.confirm_seeds)),
+        confirm=(len(confirmed), top * seeds_asked(plan, state, cell)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
         reasons=tuple(dict.fromkeys(reasons)),

@@ -78,6 +78,7 @@ def canonical(claim: Mapping[str, Json]) -> str:
 
 def _contents(plan: Plan) -> dict[str, Sequence[Json]]:
     return {
+        **({"looks": list(plan.looks)} if plan.looks else {}),
         "cells": [cell.key for cell in plan.cells],
         "names": [cell.name for cell in plan.cells],
         "seeds": list(plan.confirm_seeds),
@@ -101,6 +102,9 @@ def _added(
     seeds = [str(contents["seeds"][i]) for i in new("seeds")]
     words += [f"seeds {', '.join(seeds)}"] if seeds else []
     words += [f"claim {contents['claims'][i]['id']}" for i in new("claims")]
+    before = [revision.contents.get("looks") for revision in state.revisions]
+    if "looks" in contents and contents["looks"] not in before:
+        words.append(f"looks at {', '.join(map(str, contents['looks']))} seeds")
     if stale:
         words.append(f"{stale} ended trials of cells that have changed or gone are now stale")
     return words or ["settings that change no cell, seed or claim"]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, resolve, results, revision, store
+from ablate import devices, journal, keeping, ledger, resolve, results, revision, store
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile
@@ -69,6 +69,7 @@ def run(
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
+        ledger.take_over(folder, record)
         revise(resolved, record)
         store.write_text(folder.plan, json.dumps(resolved.plan.to_json(), indent=1) + "\n")
         if study.file is not None:
@@ -109,7 +110,8 @@ def _conduct(
         outcome = _outcome(course)
         record.append(journal.ended(outcome))
         watch(resolved, state)
-        write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
+        shown = shown_uri(profile) if uri else None
+        write_answers(resolved, shown, folder, state, record=record)
         notify()
     keeping.tidy(plan, state, folder, resolved.facts)
     return outcome

@@ -5,7 +5,7 @@
                 journal/           the truth
                 trials/<id>/       checkpoint, adapter, predictions
                 frame.parquet      results as one table
-                ledger.jsonl       each look that was taken at the results
+                looks.jsonl        looks at the results that are not in the journal yet
                 report/            report.html, findings.json, tables
 <store>/mlflow.db, mlartifacts/    tracking, unless it is elsewhere
 """
@@ -44,6 +44,11 @@ class StudyFolder:
     def frame(self) -> Path:
         """Results as one table."""
         return self.path / "frame.parquet"
+
+    @property
+    def ledger(self) -> Path:
+        """Looks at the results that are not in the journal yet."""
+        return self.path / "looks.jsonl"
 
     @property
     def report(self) -> Path:

@@ -11,11 +11,11 @@ An event costs the same in a study of ten trials and of ten thousand: what may r
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from ablate import journal
+from ablate import journal, rounds
 from ablate.journal import Journal, Trial
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, chosen_values
+from ablate.results import TaskFacts, chosen_values, seeds_asked
 from ablate.revision import first_seen
 from ablate.search import Tuner
 from ablate.sweep.queue import CellRun, Queue
@@ -66,8 +66,11 @@ class Conductor:
         self._turns = {seed: turn for turn, seed in enumerate(plan.confirm_seeds)}
         self._measures: dict[str, list[tuple[CellRun, int]]] = defaultdict(list)
         self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
+        self._searching = len(self.cells)
+        self._in_round: set[str] = set()
         for run in self.cells.values():
             self._take_up(run)
+        self._end_round()
 
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give.
@@ -133,6 +136,8 @@ class Conductor:
         self.journal.append(journal.finished(trial.id, result))
         for run, number in self._measures.get(trial.id, ()):
             self._settle(run, (number,))
+        self._in_round.discard(trial.id)
+        self._end_round()
         self._on_event(trial.id)
 
     def _tuner(self, cell: Cell) -> Tuner | None:
@@ -173,6 +178,8 @@ class Conductor:
         """Queue a trial, unless it has ended, runs or waits already."""
         if not self.state.trials[identity].final and identity not in self.running:
             spec = self.state.trials[identity].spec
+            if spec.stage == "confirm":
+                self._in_round.add(identity)
             turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
             self._queue.add(run, identity, turn)
 
@@ -310,16 +317,34 @@ class Conductor:
                 if rank not in known or known[rank].ask != ask.number:
                     self.journal.append(journal.chosen(run.cell.key, rank, ask.number, ask.values))
         run.confirming = True
+        self._searching -= 1
+        self._confirm(run)
+
+    def _confirm(self, run: CellRun) -> None:
+        """Plan the trials that confirm a cell now: all, or those that its race has asked for."""
         planned = self._confirmation(run)
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
         for _, spec in planned:
             self._wait(run, spec.id)
 
+    def _end_round(self) -> None:
+        """Take the looks of a race, once every trial that it has asked for has ended."""
+        if not self.plan.looks or self._searching or self._in_round:
+            return
+        while (look := rounds.due(self.plan, self.state, self._facts)) is not None:
+            self.journal.append(look)
+        longer = rounds.extension(self.plan, self.state, self._facts)
+        if longer:
+            self.journal.append(journal.extended(longer))
+            for key in longer:
+                self._confirm(self.cells[key])
+
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
         """The specs that confirm a cell, seeds first so that cells can be compared early."""
         chosen = chosen_values(self.plan, self.state, run.cell)
-        by_rank = [list(self.plan.specs(run.cell, values, "confirm")) for values in chosen]
+        seeds = seeds_asked(self.plan, self.state, run.cell)
+        by_rank = [self.plan.specs(run.cell, values, "confirm")[:seeds] for values in chosen]
         return [(rank, spec) for specs in zip(*by_rank, strict=True)
                 for rank, spec in enumerate(specs, 1)]  # fmt: skip
 

@@ -1,0 +1,105 @@
+"""The rounds of a study's races, from plan and journal alone: which look is due, who goes on."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ablate import journal, ledger, results
+from ablate.journal import Entry, State
+from ablate.plan import Plan
+from ablate.race import Evidence, Examine, Question, Race
+from ablate.registered import Batch, batches
+from ablate.results import TaskFacts
+from ablate.stats.findings import generators
+from ablate.stats.questions import Questions, at_look
+
+SEED_OF_RESAMPLING = 20260101
+"""Of the sign flips and bootstraps, so that a report on the same data is the same report."""
+
+
+def due(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> Entry | None:
+    """The look that is to be taken now, as its entry of the ledger; None while none is due.
+
+    A look may make the next one due, so this is to be called until there is none.
+    """
+    frame = results.frame(plan, state, facts)
+    if frame.empty:
+        return None
+    trials, num_trials = ledger.seen(frame)
+    study = plan.study
+    questions = Questions(
+        frame=frame,
+        level=study.level,
+        margin=study.margin,
+        looks=(),
+        generators=generators(np.random.default_rng(SEED_OF_RESAMPLING)),
+    )
+    ended = {cell.key: _ended(plan, state, cell.key) for cell in plan.cells}
+    found = batches(plan, state, frame)
+    for batch in found:
+        race = _asked(batch, found)
+        made = race.look(ended, _examine(questions, batch)).tests[len(race.tests) :]
+        if made:
+            tests = [test.to_json() for test in made]
+            return journal.looked(trials, num_trials, tests, at=time.time(), batch=batch.revision)
+    return None
+
+
+def extension(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[str, int]:
+    """Cells that are to train more seeds than the journal says, and how many."""
+    found = batches(plan, state, results.frame(plan, state, facts))
+    wanted: dict[str, int] = {}
+    for batch in found:
+        for key, num_seeds in _asked(batch, found).wanted.items():
+            wanted[key] = max(num_seeds, wanted.get(key, 0))
+    most = len(plan.confirm_seeds)
+    return {
+        key: min(num_seeds, most)
+        for key, num_seeds in wanted.items()
+        if min(num_seeds, most) > results.seeds_asked(plan, state, plan.cell(key))
+    }
+
+
+def _asked(batch: Batch, found: list[Batch]) -> Race:
+    """Its race; questions that an earlier batch has decided, or still works on, wait in it."""
+    waiting = {
+        question.id
+        for other in found
+        if other.revision < batch.revision
+        for question in other.race.questions
+        if other.race.decision(question.id) in ("open", "decided")
+    }
+    return replace(batch.race, waiting=frozenset(waiting))
+
+
+def _examine(questions: Questions, batch: Batch) -> Examine:
+    """The evidence of a question by the tests that the report makes."""
+
+    def examine(question: Question, num_seeds: int, share: float) -> Evidence:
+        parts = batch.comparisons[question.id]
+        made = at_look(questions, parts, question.id, num_seeds, share)
+        finding = made.finding
+        return Evidence(
+            seeds=made.sample.seeds,
+            estimate=finding.estimate,
+            sd=finding.details.get("sd"),
+            ci_low=finding.ci_low,
+            ci_high=finding.ci_high,
+            p_value=finding.p_value,
+            p_beyond=made.p_beyond,
+        )
+
+    return examine
+
+
+def _ended(plan: Plan, state: State, key: str) -> frozenset[int]:
+    """Seeds whose trials have ended, in whatever way; all where the search chose no values."""
+    if not results.chosen_values(plan, state, plan.cell(key)):
+        return frozenset(plan.confirm_seeds)
+    return frozenset(
+        spec.seed
+        for trial, _, spec in results.current_trials(plan, state, plan.cell(key))
+        if spec is not None and trial is not None and trial.final
+    )
