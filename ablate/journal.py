@@ -34,6 +34,7 @@ from ablate.events import (
     planned,
     reported,
     retried,
+    reused,
     revised,
     started,
 )
@@ -44,7 +45,7 @@ from trials.spec import Json, canonical_json
 __all__ = [
     "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Look", "Revision", "State",
     "Trial", "asked", "chosen", "ended", "extended", "finished", "fold", "looked", "planned",
-    "read", "reported", "retried", "revised", "started", "stream",
+    "read", "reported", "retried", "reused", "revised", "started", "stream",
 ]  # fmt: skip
 
 SEGMENT_BYTES = 8_000_000

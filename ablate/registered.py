@@ -108,7 +108,8 @@ def batches(plan: Plan, state: State, frame: pd.DataFrame | None = None) -> list
 
 def _versions(plan: Plan, state: State) -> list[Revision]:
     """The study's revisions, with the one that its next run would record."""
-    entry = revision.next_revision(plan, state, 0)
+    warm = state.revisions[-1].contents.get("warm", {}) if state.revisions else {}
+    entry = revision.next_revision(plan, state, 0, warm)
     coming = [] if entry is None else [Revision(**entry.data, time=0.0)]
     return [*state.revisions, *coming]
 

@@ -1,6 +1,6 @@
 """How far will a race go? Played to its end on differences that are drawn, not trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -68,17 +68,25 @@ def evidence(
     return replace(known, ci_low=low, ci_high=high, p_value=p)
 
 
-def expected_trials(race: Race, effect: float, *, rng: np.random.Generator) -> float:
-    """How many trials the cells of a race take on average.
+def expected_seeds(
+    race: Race,
+    effect: float,
+    *,
+    rng: np.random.Generator,
+    trained: Callable[[Mapping[str, int]], Mapping[str, int]] = dict,
+) -> dict[str, float]:
+    """Cell -> how many seeds it takes on average.
 
     Args:
         race: before its first look.
         effect: true mean of every difference, in its sds; differences are normal, and those of
             different questions independent.
         rng: draws them.
+        trained: seeds that the race wants of its cells -> seeds that all cells train for it.
     """
     size = (max(1, DRAWS // len(race.questions)), len(race.questions), race.looks[-1])
     drawn = rng.normal(effect, size=size)
     names = [question.id for question in race.questions]
     ends = [play(race, dict(zip(names, family, strict=True)), rng=rng) for family in drawn]
-    return float(np.mean([sum(end.wanted.values()) for end in ends]))
+    found = [trained(end.wanted) for end in ends]
+    return {cell: float(np.mean([seeds[cell] for seeds in found])) for cell in found[0]}

@@ -54,12 +54,44 @@ def extension(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[
     for batch in found:
         for key, num_seeds in _asked(batch, found).wanted.items():
             wanted[key] = max(num_seeds, wanted.get(key, 0))
-    most = len(plan.confirm_seeds)
     return {
-        key: min(num_seeds, most)
-        for key, num_seeds in wanted.items()
-        if min(num_seeds, most) > results.seeds_asked(plan, state, plan.cell(key))
+        key: num_seeds
+        for key, num_seeds in seeds_of_cells(plan, wanted).items()
+        if num_seeds > results.seeds_asked(plan, state, plan.cell(key))
     }
+
+
+def seeds_of_cells(plan: Plan, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Cell -> how many seeds it trains, for a race to have those that it wants.
+
+    All have those of the first look. A seed of a cell that starts from another one needs that
+    seed there.
+
+    Args:
+        plan: of a study with a race.
+        wanted: cell -> seeds; those that nothing is asked about may be left out.
+    """
+    first, most = plan.looks[0], len(plan.confirm_seeds)
+    found = {cell.key: min(wanted.get(cell.key, first), most) for cell in plan.cells}
+    for cell in reversed(plan.in_order):
+        if cell.source is not None:
+            found[cell.source] = max(found[cell.source], found[cell.key])
+    return found
+
+
+def most_seeds(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[str, int]:
+    """Cell -> the most seeds that it may come to, by what a race has decided so far."""
+    asked = {cell.key: results.seeds_asked(plan, state, cell) for cell in plan.cells}
+    if not plan.looks:
+        return asked
+    # While a search goes on it may yet pick any arm of a side.
+    chosen = all(results.every_seed(plan, state, cell) for cell in plan.cells)
+    found = batches(plan, state, results.frame(plan, state, facts) if chosen else None)
+    for batch in found:
+        race = _asked(batch, found)
+        for key in {key for question in race.open for key in question.cells}:
+            asked[key] = max(asked[key], race.looks[-1])
+    return seeds_of_cells(plan, asked)
 
 
 def _asked(batch: Batch, found: list[Batch]) -> Race:
@@ -95,8 +127,8 @@ def _examine(questions: Questions, batch: Batch) -> Examine:
 
 
 def _ended(plan: Plan, state: State, key: str) -> frozenset[int]:
-    """Seeds whose trials have ended, in whatever way; all where the search chose no values."""
-    if not results.chosen_values(plan, state, plan.cell(key)):
+    """Seeds whose trials have ended, in whatever way; all where there is nothing to confirm."""
+    if not results.every_seed(plan, state, plan.cell(key)):
         return frozenset(plan.confirm_seeds)
     return frozenset(
         spec.seed

@@ -35,7 +35,7 @@ class Revision:
     added: tuple[str, ...]
     after_results: bool
     plan_counts: Mapping[str, int]
-    contents: Mapping[str, Sequence[Json]]
+    contents: Mapping[str, Json]
     time: float
 
 
@@ -73,6 +73,7 @@ class Trial:
         result_json: the result as plain JSON; `result` builds the object.
         started_at: unix seconds of the first start since it last waited.
         failed_before: whether it failed once and was retried; a search has been told so.
+        reused_from: the study that trained it, where this one has not.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Trial:
     started_at: float | None = None
     finished_at: float | None = None
     failed_before: bool = False
+    reused_from: str | None = None
 
     @property
     def spec(self) -> TrialSpec:
@@ -123,7 +125,8 @@ class State:
         looks: the ledger, oldest first.
         seeds: cell -> how many seeds its race has asked for, where those are more than the first
             look needs.
-        ended: why the last writer stopped; None while it runs or when it was killed.
+        ended: how the last writer stopped; None while it runs or when it was killed.
+        why: the limit at which it stopped before the end; None for any other stop.
         last_seq: number of the latest event.
     """
 
@@ -134,6 +137,7 @@ class State:
     looks: list[Look] = field(default_factory=list)
     seeds: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
+    why: str | None = None
     last_seq: int = 0
 
     def apply(self, event: Event) -> None:
@@ -152,7 +156,7 @@ class State:
             message = f"event {event.seq} ({event.kind}) is incomplete: {error}"
             raise ValueError(message) from None
         if event.kind not in ("ended", "looked"):
-            self.ended = None
+            self.ended = self.why = None
         self.last_seq = event.seq
 
     def open_trials(self) -> tuple[Trial, ...]:
@@ -211,6 +215,12 @@ class State:
         if not trial.final:
             trial.reports[progress["step"]] = progress
 
+    def _reused(self, event: Event) -> None:
+        trial = self._known(event)
+        if trial.final:
+            raise ValueError(f"event {event.seq}: trial {trial.id} is {trial.status} already")
+        trial.reused_from = event.data["study"]
+
     def _finished(self, event: Event) -> None:
         trial, result = self._known(event), event.data["result"]
         if trial.final:
@@ -234,7 +244,7 @@ class State:
         self.seeds.update(event.data["cells"])
 
     def _ended(self, event: Event) -> None:
-        self.ended = event.data["reason"]
+        self.ended, self.why = event.data["reason"], event.data.get("why")
 
 
 _HANDLERS = {
@@ -244,6 +254,7 @@ _HANDLERS = {
     "planned": State._planned,
     "started": State._started,
     "reported": State._reported,
+    "reused": State._reused,
     "finished": State._finished,
     "retried": State._retried,
     "looked": State._looked,

@@ -15,14 +15,14 @@ from ablate.schema import (
     ClaimKeys,
     Confirm,
     Override,
-    Pattern,
     Race,
     StudyKeys,
     Train,
-    Tune,
 )
+from ablate.section import Pattern
 from ablate.seeds import FIRST_SEARCH_SEED
 from ablate.sources import Source
+from ablate.tune_keys import Tune
 from ablate.validation import Mistake, read_keys
 from ablate.validation import Path as KeyPath
 from trials import catalogue

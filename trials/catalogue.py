@@ -27,6 +27,8 @@ OF_PEFT = "peft."
 """How the name of a method starts that is a configuration of the `peft` library."""
 
 _registry: dict[Kind, dict[str, type]] = {"method": {}, "task": {}}
+_local: dict[str, ModuleType] = {}
+"""Name of a local file -> the version of it that was loaded last."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Field:
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
         free: whether any plain value is, where the default is null; its owner checks it.
+        later: whether the method got it after ids of its trials had been given out.
         help: one line for people.
     """
 
@@ -52,6 +55,7 @@ class Field:
     subset_of: tuple[str, ...] | None = None
     optional: bool = False
     free: bool = False
+    later: bool = False
     help: str = ""
 
     def check(self, value: Any) -> str | None:
@@ -133,6 +137,7 @@ def hyper(
     subset_of: Sequence[str] | None = None,
     optional: bool = False,
     free: bool = False,
+    later: bool = False,
     help: str = "",
 ) -> Any:
     """Declare a hyperparameter of a method: a dataclass field that knows its range.
@@ -144,6 +149,8 @@ def hyper(
         subset_of: for a list of names: the names, of which at least one must be left out.
         optional: whether null is allowed.
         free: whether any plain value is allowed where the default is null.
+        later: whether trials without the field may have been run: where it has its default, a
+            trial is the one that it was before (`recorded`).
         help: one line for `ablate list methods` and the generated documentation.
     """
     metadata = {
@@ -153,6 +160,7 @@ def hyper(
         "subset_of": None if subset_of is None else tuple(subset_of),
         "optional": optional or default is None,
         "free": free,
+        "later": later,
         "help": help,
     }
     return field(default=default, metadata={"hyper": metadata})
@@ -262,6 +270,22 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def recorded(known: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as they enter a spec: without later fields at their defaults.
+
+    So a trial keeps the id that it had before its method got the field.
+
+    Args:
+        known: the method's fields.
+        values: all of them in canonical form.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if not known[name].later or value != known[name].canonical(known[name].default)
+    }
+
+
 @dataclass(frozen=True)
 class LocalCode:
     """A user's own source file, as it travels to workers: by content, not by path."""
@@ -302,7 +326,24 @@ class LocalCode:
                 raise
             except Exception as error:
                 raise UserError(f"{self.name}: {type(error).__name__}: {error}") from error
+        _local[self.name] = sys.modules[module_name]
         return _registered_by(module_name)
+
+
+def local_function(file: str, name: str) -> Callable[..., Any]:
+    """A function of a local file that was loaded.
+
+    Raises:
+        UserError: no such file was loaded, or it has no such function.
+    """
+    if file not in _local:
+        raise UserError(f"no file {file} is loaded; a study names it in `use`, a check by --use")
+    module = _local[file]
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        raise UserError(f"{file} has no function '{name}'{nearest(name, functions)}")
+    return found  # type: ignore[no-any-return]
 
 
 def _forget(file_name: str) -> None:

@@ -1,5 +1,7 @@
 """Rehearsals: the light evidence equals the report's, and what a race is expected to take."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from families import LOOKS, MIXED, Peeking, decided, decided_at_once, differences, questions
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.race import Question, Race
-from ablate.rehearsal import evidence, expected_trials
+from ablate.rehearsal import evidence, expected_seeds
 from ablate.stats.equivalence import tost
 from ablate.stats.onesample import mean_gain
 from ablate.stats.sequential import look_level
@@ -44,10 +46,24 @@ def test_the_evidence_of_equivalence_is_two_one_sided_tests() -> None:
 def test_what_is_expected_lies_between_the_first_look_and_the_last() -> None:
     race = Race(questions(3), LOOKS, 0.95)
     nothing, clear = (
-        expected_trials(race, effect, rng=np.random.default_rng(0)) for effect in (0.0, 4.0)
+        expected_seeds(race, effect, rng=np.random.default_rng(0)) for effect in (0.0, 4.0)
     )
-    assert 4 * 5 < clear < nothing < 4 * 30
-    assert nothing == expected_trials(race, 0.0, rng=np.random.default_rng(0))
+    assert nothing.keys() == {"control", "arm 0", "arm 1", "arm 2"}
+    for cell, seeds in nothing.items():
+        assert 5 < clear[cell] < seeds < 30
+    assert max(nothing, key=nothing.__getitem__) == "control"
+    assert nothing == expected_seeds(race, 0.0, rng=np.random.default_rng(0))
+
+
+def test_what_the_cells_train_for_it_is_counted() -> None:
+    race = Race(questions(1), LOOKS, 0.95)
+
+    def trained(wanted: Mapping[str, int]) -> dict[str, int]:
+        return {**wanted, "source": max(wanted.values()), "other": 5}
+
+    found = expected_seeds(race, 0.0, rng=np.random.default_rng(0), trained=trained)
+    assert found["source"] == found["control"] == found["arm 0"]
+    assert found["other"] == 5
 
 
 # What docs/statistics.md says of the race; families of eight arms beside one control.

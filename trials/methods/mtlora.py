@@ -12,12 +12,13 @@ Shapes: S sites, I inputs, O outputs, R rank.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
 from trials.methods.base import Method, Site, Update
-from trials.methods.initialisers import eye, kaiming_uniform, zeros
+from trials.methods.initialisers import eye, kaiming_uniform, normal, zeros
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trials.methods.base import Parameters
 
 _TWO_FACTORS = ("ctcm", "dtsm")
+_PRODUCTS = ("icfm", "ctcm")
 
 
 @register("mtlora")
@@ -32,25 +34,44 @@ _TWO_FACTORS = ("ctcm", "dtsm")
 class MTLoRA(Method):
     """`ΔW = α/r · B T A`; A, B and the factors of T are all trained.
 
-    `init: kaiming` draws C and D as the authors' language-understanding code does;
-    `init: identity` starts at T = I, their later advice (DTSM: C = D = I/2). Zero factors of T,
-    as in their vision code, are not offered: ICFM and CTCM would have no gradient at all.
+    `initial: kaiming` draws C and D as the authors' language-understanding code does;
+    `initial: identity` starts at T = I, their later advice (DTSM: C = D = I/2).
+    `initial: zero_core` is that of their vision code: C = D = 0, A and B from N(0, 0.02²). SHIM
+    and DTSM train from there; ICFM and CTCM never would and are refused.
     """
 
     source = "MTLoRA 2024, arXiv:2403.07440"
+    equation = "ΔW = α/r · B T A; T = C (shim), C Cᵀ (icfm), C D (ctcm), C + D (dtsm)"
 
     structure: str = hyper("shim", choices=("shim", "icfm", "ctcm", "dtsm"), help="form of T")
     rank: int = hyper(8, low=1, help="inner dimension r")
     alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / rank")
-    initial: str = hyper("kaiming", choices=("kaiming", "identity"), help="start of T's factors")
+    initial: str = hyper(
+        "kaiming", choices=("kaiming", "identity", "zero_core"), help="start of T's factors"
+    )
+
+    @classmethod
+    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
+        """A product of two zero factors stays zero."""
+        structure = hyperparameters["structure"]
+        if hyperparameters["initial"] != "zero_core" or structure not in _PRODUCTS:
+            return None
+        return (
+            f"initial zero_core: {structure} would never train, for its T is a product of two zero "
+            "factors: their gradients have the other one as a factor, and those of A and B have T; "
+            "shim and dtsm train from there"
+        )
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
-        """B starts at zero, so step 0 is exactly the backbone."""
+        """B starts at zero, or T does, so step 0 is exactly the backbone."""
         rank = self.rank
-        values = {
-            "a": kaiming_uniform(rank, site.inputs, generator=generator),
-            "b": zeros(site.outputs, rank),
-        }
+        if self.initial == "zero_core":
+            right = normal(rank, site.inputs, std=0.02, generator=generator)
+            left = normal(site.outputs, rank, std=0.02, generator=generator)
+        else:
+            right = kaiming_uniform(rank, site.inputs, generator=generator)
+            left = zeros(site.outputs, rank)
+        values = {"a": right, "b": left}
         for factor in ("c", "d") if self.structure in _TWO_FACTORS else ("c",):
             values[factor] = self._factor(generator)
         return values
@@ -58,6 +79,8 @@ class MTLoRA(Method):
     def _factor(self, generator: Generator) -> Tensor:
         if self.initial == "kaiming":
             return kaiming_uniform(self.rank, self.rank, generator=generator)
+        if self.initial == "zero_core":
+            return zeros(self.rank, self.rank)
         return eye(self.rank) * (0.5 if self.structure == "dtsm" else 1.0)
 
     def transformation(self, p: Parameters) -> Tensor:

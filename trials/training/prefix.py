@@ -73,6 +73,11 @@ class Prefix:
         config: Any = backbone.model.config
         self._width = int(config.hidden_size)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """All layers of the backbone."""
+        return self._layers
+
     def depth(self, member: Member, data: Encoded, *, training: bool) -> int:
         """How many layers a trial can leave out on a split; 0 for none.
 

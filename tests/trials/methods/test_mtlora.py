@@ -14,8 +14,12 @@ from dense import (
     of_site,
     shaken,
     started,
+    stuck,
 )
 
+from trials.catalogue import complete
+from trials.errors import UserError
+from trials.methods.base import Site
 from trials.methods.lora import LoRA
 from trials.methods.mtlora import MTLoRA
 
@@ -56,6 +60,24 @@ def test_it_starts_at_the_backbone_with_live_factors(structure: str) -> None:
     for name in set(p) - {"a"}:
         bound = 1 / math.sqrt(16)
         assert 0.95 * bound < p[name].abs().max() <= bound
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_a_zero_core_is_refused_where_it_would_never_train(structure: str) -> None:
+    """In the authors' vision code T's factors are zero, and A and B are not."""
+    method = MTLoRA(structure=structure, rank=4, initial="zero_core")
+    p = started(method, tuple(Site(f"q{i}", "query", 500, 300) for i in range(2)))
+    assert not np.any(deltas(method, p))
+    for name in ("a", "b"):
+        assert float(p[name].std()) == pytest.approx(0.02, rel=0.05)
+    given = {"structure": structure, "initial": "zero_core"}
+    if structure in ("shim", "dtsm"):
+        assert not stuck(method)
+        assert complete("mtlora", given)["initial"] == "zero_core"
+        return
+    assert stuck(method) == set(p)
+    with pytest.raises(UserError, match=f"zero_core: {structure} would never train, for its T is"):
+        complete("mtlora", given)
 
 
 def test_it_is_paired_with_lora_at_one_seed() -> None:
