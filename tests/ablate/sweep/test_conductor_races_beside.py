@@ -152,14 +152,18 @@ def test_a_source_that_fails_holds_no_race_up(tmp_path: Path) -> None:
         assert ledger(record.state) == ledger(before)
 
 
-@pytest.mark.parametrize("stage", ["search", "confirm"])
-def test_cells_that_can_never_begin_hold_no_race_up(tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize(("stage", "tuned"), [("search", {}), ("search", {"task": FIRST}),
+                                          ("confirm", {})])  # fmt: skip
+def test_cells_that_can_never_begin_hold_no_race_up(
+    tmp_path: Path, stage: str, tuned: Mapping[str, str]
+) -> None:
     """Where the search of a source finds nothing, or the trial that searches start from fails."""
     other = {**ON_SECOND, "id": "d", "treatment": {"method": "mtlora"},
              "control": {"method": "tlora"}}  # fmt: skip
+    rates = {**TUNE["space"]["learning_rate"], **({"when": tuned} if tuned else {})}
     plan = planned(
         arms=ARMS, confirm=None, race={"looks": LOOKS}, tasks=[SECOND, FIRST], overrides=START,
-        claims=[ON_SECOND, other], tune=SHORT,
+        claims=[ON_SECOND, other], tune={**SHORT, "space": {"learning_rate": rates}},
     )  # fmt: skip
 
     def fate(spec: TrialSpec) -> int | None:
@@ -288,6 +292,8 @@ def test_a_study_that_learned_from_another_has_one_family(tmp_path: Path) -> Non
         warm = tuning.warm(plan, FACTS, record.state, earlier)
         assert warm
         course = conductor(plan, record, warm)
+        (begun,) = registered.batches(plan, record.state)
+        assert begun.revision == 1
         drive(course, random.Random(0), 3, nobody_crashes)
         assert course.done
         state = record.state
