@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import certificate, registered, results
+from ablate import certificate, registered, tally
 from ablate import frame as table
 from ablate.journal import Journal, State
 from ablate.ledger import Ledger
@@ -83,7 +83,7 @@ def write_answers(
     """
     from ablate.report.render import write
 
-    data = results.frame(resolved.plan, state, resolved.facts)
+    data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
     document = findings(resolved, state, data, Ledger(folder, state, record))
     return write(data, document, about(resolved, state, tracking), to or folder.report)
@@ -153,7 +153,7 @@ def _environments(state: State) -> list[str]:
 
 
 def _caveats(plan: Plan, state: State) -> Iterator[str]:
-    stale = [t for t in results.stale_trials(plan, state) if t.final]
+    stale = [t for t in tally.stale_trials(plan, state) if t.final]
     if stale:
         yield (
             f"{len(stale)} ended trials belong to cells or values that the study does not ask "
@@ -170,9 +170,9 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
     for cell_of_plan in plan.cells:
         asks = state.asks.get(cell_of_plan.key, [])
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
-        if ended and not results.chosen_values(plan, state, cell_of_plan):
+        if ended and not tally.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
-        waits = results.stuck(plan, state, cell_of_plan)
+        waits = tally.stuck(plan, state, cell_of_plan)
         if waits is not None:
             yield f"Nothing of {cell_of_plan.name} was run: {waits}."
 

@@ -13,8 +13,8 @@ from ablate.journal import Ask, State
 from ablate.objectives import Objective, objectives
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, starts
 from ablate.stats.tuning_curve import expected_best
+from ablate.tally import TaskFacts, starts
 from ablate.tune_keys import PRIMARY
 from trials.spec import Json, TrialSpec
 

@@ -16,8 +16,8 @@ from ablate.plan import Cell, Plan
 from ablate.registered import batches
 from ablate.rehearsal import expected_seeds
 from ablate.resolve import Resolved
-from ablate.results import chosen_values, current_trials
 from ablate.store import StudyFolder, studies
+from ablate.tally import chosen_values, current_trials
 from trials.errors import UserError
 
 Key = tuple[str, ...]

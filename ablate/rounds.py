@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ablate import journal, ledger, results
+from ablate import journal, ledger, tally
 from ablate.journal import Entry, State
 from ablate.plan import Plan
 from ablate.race import Evidence, Examine, Question, Race
 from ablate.registered import Batch, batches
-from ablate.results import TaskFacts
 from ablate.stats.findings import generators
 from ablate.stats.questions import Questions, at_look
+from ablate.tally import TaskFacts
 
 SEED_OF_RESAMPLING = 20260101
 """Of the sign flips and bootstraps, so that a report on the same data is the same report."""
@@ -24,7 +24,7 @@ def due(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> Entry | Non
 
     A look may make the next one due, so this is to be called until there is none.
     """
-    frame = results.frame(plan, state, facts)
+    frame = tally.frame(plan, state, facts)
     if frame.empty:
         return None
     trials, num_trials = ledger.seen(frame)
@@ -49,7 +49,7 @@ def due(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> Entry | Non
 
 def extension(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[str, int]:
     """Cells that are to train more seeds than the journal says, and how many."""
-    found = batches(plan, state, results.frame(plan, state, facts))
+    found = batches(plan, state, tally.frame(plan, state, facts))
     wanted: dict[str, int] = {}
     for batch in found:
         for key, num_seeds in _asked(batch, found).wanted.items():
@@ -57,7 +57,7 @@ def extension(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[
     return {
         key: num_seeds
         for key, num_seeds in seeds_of_cells(plan, wanted).items()
-        if num_seeds > results.seeds_asked(plan, state, plan.cell(key))
+        if num_seeds > tally.seeds_asked(plan, state, plan.cell(key))
     }
 
 
@@ -81,12 +81,12 @@ def seeds_of_cells(plan: Plan, wanted: Mapping[str, int]) -> dict[str, int]:
 
 def most_seeds(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> dict[str, int]:
     """Cell -> the most seeds that it may come to, by what a race has decided so far."""
-    asked = {cell.key: results.seeds_asked(plan, state, cell) for cell in plan.cells}
+    asked = {cell.key: tally.seeds_asked(plan, state, cell) for cell in plan.cells}
     if not plan.looks:
         return asked
     # While a search goes on it may yet pick any arm of a side.
-    chosen = all(results.every_seed(plan, state, cell) for cell in plan.cells)
-    found = batches(plan, state, results.frame(plan, state, facts) if chosen else None)
+    chosen = all(tally.every_seed(plan, state, cell) for cell in plan.cells)
+    found = batches(plan, state, tally.frame(plan, state, facts) if chosen else None)
     for batch in found:
         race = _asked(batch, found)
         for key in {key for question in race.open for key in question.cells}:
@@ -128,10 +128,10 @@ def _examine(questions: Questions, batch: Batch) -> Examine:
 
 def _ended(plan: Plan, state: State, key: str) -> frozenset[int]:
     """Seeds whose trials have ended, in whatever way; all where there is nothing to confirm."""
-    if not results.every_seed(plan, state, plan.cell(key)):
+    if not tally.every_seed(plan, state, plan.cell(key)):
         return frozenset(plan.confirm_seeds)
     return frozenset(
         spec.seed
-        for trial, _, spec in results.current_trials(plan, state, plan.cell(key))
+        for trial, _, spec in tally.current_trials(plan, state, plan.cell(key))
         if spec is not None and trial is not None and trial.final
     )

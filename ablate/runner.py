@@ -16,9 +16,9 @@ from ablate import (
     ledger,
     limits,
     resolve,
-    results,
     revision,
     store,
+    tally,
     tuning,
 )
 from ablate.answers import read_ahead, write_answers
@@ -107,7 +107,7 @@ def revise(resolved: Resolved, record: Journal, root: Path) -> None:
         root: the store, where a search may find an earlier study to learn from.
     """
     plan, state = resolved.plan, record.state
-    stale = [t for t in results.stale_trials(plan, state) if t.final]
+    stale = [t for t in tally.stale_trials(plan, state) if t.final]
     warm = _warm(resolved, state, root)
     entry = revision.next_revision(plan, state, len(stale), warm)
     if entry is not None:
@@ -242,12 +242,12 @@ def _outcome(conductor: Conductor) -> Outcome:
     current = {
         trial.id
         for cell in conductor.plan.cells
-        for trial, _, _ in results.current_trials(conductor.plan, conductor.state, cell)
+        for trial, _, _ in tally.current_trials(conductor.plan, conductor.state, cell)
         if trial is not None
     }
     failed = any(conductor.state.trials[t].status in FAILED for t in current)
     unchosen = any(
-        not results.confirmation(conductor.plan, conductor.state, cell)
+        not tally.confirmation(conductor.plan, conductor.state, cell)
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"

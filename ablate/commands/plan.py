@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
 def _planned(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
     """Cells, their trained numbers, and the trials that are known before anything has run."""
     from ablate.journal import State
-    from ablate.results import confirmation
+    from ablate.tally import confirmation
 
     cells = [
         {"key": cell.key, "adapter_parameters": counts[cell.key][0],

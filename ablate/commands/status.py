@@ -9,13 +9,15 @@ def run(given: argparse.Namespace) -> int:
     """Print done, running, waiting and failed trials of each cell, and why they failed."""
     study = load(given)
     standings = study.standings()
-    state = study.state
+    state, cost = study.state, study.spent()
     if given.json:
         out_json(
             {
                 "study": study.study.name,
                 "revision": len(state.revisions),
                 "ended": state.ended,
+                "why": state.why,
+                "spent": cost.to_json(),
                 "cells": [
                     {
                         "cell": s.cell.key,
@@ -42,10 +44,13 @@ def run(given: argparse.Namespace) -> int:
         for s in standings
     ]  # fmt: skip
     out(table(("task", "arm", "asks", "seeds", "running", "failed", "best by search"), rows))
+    if state.why is not None:
+        out(f"stopped: {state.why}; ablate run continues")
     reused = [s for s in standings if s.reused]
     for s in reused:
         out(f"reused: {s.cell.name}: {s.reused} trials that other studies had trained")
     for s in standings:
         for reason in s.reasons:
             out(f"failed: {s.cell.name}: {reason}")
+    out(f"\nspent    {cost}")
     return 0

@@ -16,10 +16,10 @@ from ablate import journal, rounds, tuning
 from ablate.journal import Journal, State, Trial
 from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, confirmation, starts, stuck
 from ablate.reuse import Finished
 from ablate.revision import first_seen
 from ablate.sweep.queue import CellRun, Queue
+from ablate.tally import TaskFacts, confirmation, starts, stuck
 from trials.places import Assignment
 from trials.spec import Json, Progress, TrialResult, TrialSpec
 

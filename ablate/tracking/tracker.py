@@ -177,7 +177,7 @@ class Tracker:
         due = due_tags(sent, tags)
         # Before their tags, so that a tag never speaks of a file that is not there.
         if _CONFIG in due:
-            self.client.text(sent.run, canonical_json(study.config), "study.json")
+            self.client.text(sent.run, canonical_json(study.config), records.CONFIG_FILE)
         if _LOOKS in due and state.looks:
             ledger = [asdict(look) for look in state.looks]
             self.client.text(sent.run, canonical_json(ledger), "ledger.json")
@@ -225,7 +225,7 @@ class Tracker:
     def _retire_cell(self, key: str) -> None:
         sent = self._cells[key]
         sent.cell = None
-        tags = {"ablate.stale": "true"}
+        tags = {records.STALE: "true"}
         send(self.client, sent.run, [], {}, due_tags(sent, tags))
         sent.tags, sent.found = digest(tags), None
 
@@ -252,7 +252,7 @@ def _cell_tags(cell: CellInfo, study: StudyInfo) -> dict[str, str]:
         "ablate.metric": cell.primary,
         "ablate.direction": cell.direction,
         "ablate.split": cell.report_split,
-        "ablate.stale": "false",
+        records.STALE: "false",
     }
 
 

@@ -63,7 +63,10 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
         read(tmp_path, "validaton")
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b'{"id": 1}\n')])
+DAMAGES = {"cut": b"", "plain": b"no gzip", "labelless": gzip.compress(b'{"id": 1}\n', mtime=0)}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_the_users_to_know(tmp_path: Path, damage: bytes) -> None:
     write(tmp_path, ROWS)
     path = tmp_path / predictions_file("test")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mini_study import Ran, write
 
-from ablate import cli
+from ablate import cli, journal
 from trials.backbones import has_configuration
 
 
@@ -347,3 +347,14 @@ def test_export_of_a_search(capsys: pytest.CaptureFixture[str], ran: Ran, tmp_pa
     study = optuna.load_study(study_name=found["studies"][0], storage=f"sqlite:///{file}")
     assert len(study.trials) == 2
     assert study.best_trial.values is not None
+
+
+def test_status_says_why_a_run_stopped(
+    capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path
+) -> None:
+    copy = ran.copy(tmp_path)
+    with journal.Journal.open(copy.folder / "journal") as record:
+        record.append(journal.ended("stopped", "max_cost 5 is reached: 5.10 at 2 per GPU-hour"))
+    said = printed(capsys, "status", copy.file, *copy.flags())
+    assert "stopped: max_cost 5 is reached" in said
+    assert parsed(capsys, "status", copy.file, *copy.flags())["why"].startswith("max_cost 5")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate import journal, results, revision
+from ablate import journal, revision, tally
 from ablate.journal import Entry, Event, Journal, State
 from ablate.plan import Cell, Plan, plan
-from ablate.results import TaskFacts
 from ablate.study import Study
 from ablate.sweep.conductor import Conductor
+from ablate.tally import TaskFacts
 from trials.places import Assignment, Places
 from trials.spec import Json, Progress, Splits, TrialResult, TrialSpec
 
@@ -134,7 +134,7 @@ def conductor(
     plan: Plan, record: Journal, warm: Mapping[str, Any] | None = None, **more: Any
 ) -> Conductor:
     """As the runner begins: the study's version goes into the journal first."""
-    stale = [t for t in results.stale_trials(plan, record.state) if t.final]
+    stale = [t for t in tally.stale_trials(plan, record.state) if t.final]
     entry = revision.next_revision(plan, record.state, len(stale), warm or {})
     if entry is not None:
         record.append(entry)

@@ -26,7 +26,7 @@ from fake_training import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate import journal, registered, results
+from ablate import journal, registered, tally
 from ablate.journal import Journal, State
 from ablate.plan import Plan
 from ablate.stats.comparison import Comparison
@@ -58,7 +58,7 @@ def seeds(plan: Plan, state: State) -> dict[str, int]:
     """Method -> how many seeds its cell was trained on."""
     return {
         cell.arm.method: sum(
-            spec is not None for _, _, spec in results.current_trials(plan, state, cell)
+            spec is not None for _, _, spec in tally.current_trials(plan, state, cell)
         )
         for cell in plan.cells
     }
@@ -69,7 +69,7 @@ def ledger(state: State) -> list[Any]:
 
 
 def compared(plan: Plan, state: State) -> dict[str, Comparison]:
-    frame = results.frame(plan, state, FACTS)
+    frame = tally.frame(plan, state, FACTS)
     return {item.id: item for item in registered.comparisons(plan, state, frame)}
 
 

@@ -27,7 +27,7 @@ from fake_training import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate import certificate, journal, registered, results, rounds, runner, tuning
+from ablate import certificate, journal, registered, rounds, runner, tally, tuning
 from ablate.journal import Journal, State
 from ablate.limits import Limits
 from ablate.plan import Plan
@@ -84,7 +84,7 @@ def seeds(plan: Plan, state: State) -> dict[tuple[str, str], int]:
     """(task, method) -> how many seeds its cell was trained on."""
     return {
         (cell.task, cell.arm.method): sum(
-            spec is not None for _, _, spec in results.current_trials(plan, state, cell)
+            spec is not None for _, _, spec in tally.current_trials(plan, state, cell)
         )
         for cell in plan.cells
     }
@@ -171,7 +171,7 @@ def test_cells_that_can_never_begin_hold_no_race_up(
 
     state = undisturbed(plan, tmp_path / "j", fate)
     (lora,) = (c for c in plan.cells if (c.task, c.arm.method) == (SECOND, "lora"))
-    assert results.stuck(plan, state, lora) is not None
+    assert tally.stuck(plan, state, lora) is not None
     asked = {test["question"].partition(":")[0] for look in state.looks for test in look.tests}
     assert asked == {"d"}
     (last,) = [test for test in state.looks[-1].tests if test["question"].startswith("d")]
@@ -298,7 +298,7 @@ def test_a_study_that_learned_from_another_has_one_family(tmp_path: Path) -> Non
         assert course.done
         state = record.state
     assert {look.batch for look in state.looks} == {1}
-    (batch,) = registered.batches(plan, state, results.frame(plan, state, FACTS))
+    (batch,) = registered.batches(plan, state, tally.frame(plan, state, FACTS))
     assert batch.race.tests
     assert all(batch.race.decision(question.id) != "open" for question in batch.race.questions)
 
@@ -325,7 +325,7 @@ def test_the_most_that_it_may_come_to_shrinks_as_it_decides(tmp_path: Path, tune
             assert all(most[key] <= before[key] for key in most)
             before = most
         assert course.done
-        trained = {c.key: results.seeds_asked(plan, record.state, c) for c in plan.cells}
+        trained = {c.key: tally.seeds_asked(plan, record.state, c) for c in plan.cells}
     assert before == trained
     assert sum(trained.values()) < 36
 

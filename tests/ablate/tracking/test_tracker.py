@@ -26,7 +26,7 @@ from tracked_stories import (
 from ablate import frame, journal
 from ablate.tracking import StoreError
 from ablate.tracking.client import Client
-from ablate.tracking.records import row_of
+from ablate.tracking.records import SENT, row_of
 
 
 class Killed(BaseException):
@@ -34,13 +34,13 @@ class Killed(BaseException):
 
 
 def snapshot(client: Client, name: str) -> dict[str, Any]:
-    """Everything that the store has of a study, but for ids and the clock of summaries."""
+    """Everything that the store has of a study, but for ids and when it was sent."""
     result = {}
     for run in all_runs(client, name):
         is_trial = run.tags["ablate.kind"] == "trial"
         identity = run.tags["ablate.kind"] + run.tags.get("ablate.trial", "")
         assert identity not in result, "made twice"
-        curves = {key: history(client, run, key) for key in run.metrics}
+        curves = {key: history(client, run, key) for key in run.metrics if key != SENT}
         if not is_trial:
             curves = {key: [(s, v, 0) for s, v, _ in points] for key, points in curves.items()}
         tags = {
