@@ -17,6 +17,7 @@ from ablate import (
     journal,
     profile,
     resolve,
+    rounds,
     runner,
     smoke,
     store,
@@ -25,6 +26,7 @@ from ablate import (
 )
 from ablate.forecast import Expected
 from ablate.journal import State
+from ablate.ledger import Ledger
 from ablate.plan import Plan
 from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
@@ -165,9 +167,9 @@ class Ablation:
 
     def findings(self) -> dict[str, Any]:
         """The content of `findings.json`, on the results so far."""
-        data = self.results()
-        looks = answers.count_look(self.folder, data)
-        return answers.findings(self.resolved, self.state, data, looks)
+        state = self.state
+        data = tally.frame(self.resolved.plan, state, self.resolved.facts)
+        return answers.findings(self.resolved, state, data, Ledger(self.folder, state))
 
     def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.
@@ -295,7 +297,7 @@ def report_table(
         claims=(),
         level=level,
         margin=margin,
-        rng=np.random.default_rng(answers.SEED_OF_RESAMPLING),
+        rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
     ).to_json()
     context = {
         "study": name,

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ablate import api, store
-from ablate.answers import SEED_OF_RESAMPLING
 from ablate.best import Choice, choose, picked
 from ablate.configurations import NAME, configurations
 from ablate.distil import Origin, distil
 from ablate.expressions import Expression
 from ablate.frame import NUISANCE_PREFIX, joined, plain
 from ablate.profile import Profile
+from ablate.rounds import SEED_OF_RESAMPLING
 from ablate.runner import tracking_uri
 from ablate.study import Study
 from ablate.versus import versus

@@ -9,7 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, limits, resolve, revision, store, tally, tuning
+from ablate import (
+    devices,
+    journal,
+    keeping,
+    ledger,
+    limits,
+    resolve,
+    revision,
+    store,
+    tally,
+    tuning,
+)
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile, deadline
@@ -74,6 +85,7 @@ def run(
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
+        ledger.take_over(folder, record)
         revise(resolved, record, root)
         store.write_text(folder.plan, json.dumps(resolved.to_json(), indent=1) + "\n")
         if study.file is not None:
@@ -145,7 +157,8 @@ def _conduct(
         outcome = _outcome(course)
         record.append(journal.ended(outcome, course.halted if outcome == "stopped" else None))
         watch(resolved, state)
-        write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
+        shown = shown_uri(profile) if uri else None
+        write_answers(resolved, shown, folder, state, record=record)
         notify()
     keeping.tidy(plan, state, folder, resolved.facts)
     return outcome

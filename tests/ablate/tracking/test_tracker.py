@@ -1,6 +1,7 @@
 """The tracker: however often it is killed or refused, MLflow ends up the same."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tracked_stories import (
+    Story,
     all_runs,
     counted,
     eventful,
@@ -21,7 +23,7 @@ from tracked_stories import (
     trial_runs,
 )
 
-from ablate import frame
+from ablate import frame, journal
 from ablate.tracking import StoreError
 from ablate.tracking.client import Client
 from ablate.tracking.records import SENT, row_of
@@ -111,6 +113,24 @@ def test_what_a_finished_trial_leaves(client: Client, tmp_path: Path) -> None:
     assert pruned.tags["ablate.status"] == "pruned"
     assert [f.path for f in client._mlflow.list_artifacts(bad.id)] == ["logs"]
     assert [f.path for f in client._mlflow.list_artifacts(parent.id)] == ["study.json"]
+
+
+def test_the_ledger_goes_along(client: Client, tmp_path: Path) -> None:
+    """Each look once more as a file of the study's run, sent again only when there is a new one."""
+    story = Story("raced", tmp_path)
+    tracker = track(client, story)
+    story.sync(tracker)
+    test = {"question": "q", "num_seeds": 5, "p_value": 0.5, "decision": "open"}
+    story.tell(journal.looked("d", 10, [test], at=1.0, batch=1))
+    story.sync(tracker)
+    tracker.close()
+    (parent,) = all_runs(client, "raced")[:1]
+    assert parent.tags["ablate.kind"] == "study"
+    assert parent.tags["ablate.looks"] == "1"
+    text = client._mlflow.download_artifacts(parent.id, "ledger.json", str(tmp_path))
+    assert json.loads(Path(text).read_text()) == [
+        {"trials": "d", "num_trials": 10, "tests": [test], "at": 1.0, "batch": 1}
+    ]
 
 
 def test_killed_or_refused_after_any_request(client: Client, tmp_path: Path) -> None:
