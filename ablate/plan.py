@@ -19,6 +19,7 @@ from ablate.precedence import recipe_values
 from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
+from trials import catalogue
 from trials.errors import UserError
 from trials.spec import Json, Splits, Stage, TrialSpec, canonical_json, digest
 
@@ -241,7 +242,7 @@ def _cell(
         backbone=backbone.name,
         backbone_digest=backbone_digest,
         method=arm.method,
-        hyperparameters=arm.fields,
+        hyperparameters=catalogue.identifying(study.methods.fields(arm.method), arm.fields),
         targets=study.targets if arm.targets is None else arm.targets,
         recipe=recipe.build(recipe_values(study.keys, arm, task, backbone)),
         splits=study.splits or resolved[1] or Splits(),

@@ -41,6 +41,7 @@ class Field:
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
         free: whether any plain value is, where the default is null; its owner checks it.
+        later: whether ids had been given out before the field was there; see `identifying`.
         help: one line for people.
     """
 
@@ -52,6 +53,7 @@ class Field:
     subset_of: tuple[str, ...] | None = None
     optional: bool = False
     free: bool = False
+    later: bool = False
     help: str = ""
 
     def check(self, value: Any) -> str | None:
@@ -133,6 +135,7 @@ def hyper(
     subset_of: Sequence[str] | None = None,
     optional: bool = False,
     free: bool = False,
+    later: bool = False,
     help: str = "",
 ) -> Any:
     """Declare a hyperparameter of a method: a dataclass field that knows its range.
@@ -144,6 +147,7 @@ def hyper(
         subset_of: for a list of names: the names, of which at least one must be left out.
         optional: whether null is allowed.
         free: whether any plain value is allowed where the default is null.
+        later: whether the method has had trials without the field.
         help: one line for `ablate list methods` and the generated documentation.
     """
     metadata = {
@@ -153,6 +157,7 @@ def hyper(
         "subset_of": None if subset_of is None else tuple(subset_of),
         "optional": optional or default is None,
         "free": free,
+        "later": later,
         "help": help,
     }
     return field(default=default, metadata={"hyper": metadata})
@@ -237,8 +242,27 @@ def method_fields(name: str) -> Mapping[str, Field]:
     return described
 
 
+def identifying(known: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that a spec holds: a field of a later version only off its default.
+
+    Where it has its default, the trial is the one that it was without the field, and the ids in
+    old journals stay those of their trials.
+
+    Args:
+        known: the method's fields.
+        values: field -> value.
+    """
+    return {
+        key: value
+        for key, value in values.items()
+        if not (known[key].later and value == known[key].default)
+    }
+
+
 def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All hyperparameters of a method: the given ones checked, the rest by default.
+    """All hyperparameters of a method as a spec holds them: the given ones checked.
+
+    The rest are by default.
 
     Raises:
         UserError: unknown keys and values out of range, all at once.
@@ -259,7 +283,7 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     invalid = getattr(lookup("method", name), "invalid", None)
     if invalid is not None and (wrong := invalid(values)) is not None:
         raise UserError(Problem(wrong))
-    return values
+    return identifying(known, values)
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,11 @@ def predicted(
         num_outputs: numbers that its head gives.
         length: tokens of the longest batch.
         layers: two depths that are tried; from them it is carried on to the backbone's own,
-            where every layer is alike.
+            where every layer is alike, and a decoder is as deep as its encoder.
     """
     depth = int(config.num_hidden_layers)
-    if depth <= layers[1] or isinstance(spec.targets, Mapping):
+    is_even = getattr(config, "num_decoder_layers", depth) == depth
+    if depth <= layers[1] or isinstance(spec.targets, Mapping) or not is_even:
         return _footprint(config, spec, num_outputs, length, depth)
     less, more = (_footprint(config, spec, num_outputs, length, n) for n in layers)
     steps = (depth - layers[0]) / (layers[1] - layers[0])

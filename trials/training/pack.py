@@ -18,6 +18,7 @@ from trials.training.attention import AttentionDropout
 from trials.training.data import Batch, collate, evaluation_rows, placed
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
+from trials.training.passes import logits_of
 from trials.training.prefix import Prefix, States
 from trials.training.stacking import Stacker, stack_heads
 from trials.training.stepping import Stepper
@@ -135,7 +136,8 @@ class Pack:
             states = [(of_split, rows) for of_split in known]
             outputs = self._forward(forward, [batch] * len(members), depth, states)
             for of_member, output in zip(made, outputs, strict=True):
-                of_member.append(output.float())
+                wide = torch.promote_types(output.dtype, torch.float32)
+                of_member.append(output.to(wide))
             order.extend(rows)
         places = torch.tensor(order)
         stacked = [torch.cat(of_member).cpu() for of_member in made]
@@ -172,7 +174,7 @@ class Pack:
                 self._prefix.without(depth),
                 self.attention.dropping(draw),
             ):
-                logits = self.backbone.model(**inputs).logits
+                logits = logits_of(self.backbone.model, inputs)
         finally:
             self.hooks.current = None
         by_member = logits.view(len(batches), -1, logits.shape[-1])

@@ -67,7 +67,9 @@ class Prefix:
         body = backbone.model.base_model
         path, _, self._name = backbone.family.layers.rpartition(".")
         self._owner = body.get_submodule(path)
-        self._layers: nn.ModuleList = getattr(self._owner, self._name)
+        self._layers: nn.ModuleList = (
+            getattr(self._owner, self._name) if self._name else nn.ModuleList()
+        )
         base = backbone.model.base_model_prefix
         self._pattern = re.compile(rf"^{base}\.{re.escape(backbone.family.layers)}\.(\d+)\.")
         config: Any = backbone.model.config
@@ -81,6 +83,10 @@ class Prefix:
         recipe = member.recipe
         if not member.method.packs:
             return 0  # Its layers are its own.
+        if not len(self._layers):
+            return 0  # Those of the family need one another.
+        if not np.diff(data.starts).all():
+            return 0  # An example without tokens has no state to keep.
         if getattr(self._owner, "conv", None) is not None:
             return 0  # DeBERTa v2's large ones have a convolution after the very first layer.
         if training:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from trials.backbones import FAMILIES, Backbone
+from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import FAMILIES
 from trials.spec import Dropout
 from trials.tasks.base import Encoded
 from trials.training.attention import NAME, AttentionDropout, attend

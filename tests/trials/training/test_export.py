@@ -98,7 +98,7 @@ def test_a_trials_folder_gives_its_member_back(
 
 def test_factors_hold_scale_and_core(trained: tuple[Member, Tensor]) -> None:
     member, _ = trained
-    factors = export.site_factors(member)
+    factors = export.map_factors(member)
     assert set(factors) == {site.name for site in member.sites}
     for group in member.parameters.groups:
         with torch.no_grad():
