@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.errors import UserError
-from trials.families import FAMILIES
 from trials.spec import Dropout
-from trials.training.attention import AttentionDropout
 from trials.training.data import collate
 from trials.training.dropouts import kinds_of, refuse_out_of_reach
 from trials.training.hooks import drawn_mask
@@ -81,24 +79,6 @@ def test_nothing_of_the_known_families_is_out_of_reach(family: str) -> None:
     refuse_out_of_reach(backbone)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not any(module.training for module in backbone.model.modules())
-
-
-@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
-def test_every_attention_of_a_family_is_reached_by_its_function(implementation: str) -> None:
-    for family, expected in {"bert": 2, "llama": 2, "gpt2": 2, "t5": 6}.items():
-        assert FAMILIES[family].attention == "interface"
-        backbone = small_backbone(family=family)
-        backbone.model.set_attn_implementation(implementation)
-        seen: list[str] = []
-        batch = collate(member_of(backbone).train, ROWS, 0)
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-
-        def note(_: Tensor, path: str, seen: list[str] = seen) -> None:
-            seen.append(path)
-
-        with AttentionDropout(backbone).dropping(note), torch.no_grad():
-            logits_of(backbone.model, inputs)
-        assert len(seen) == len(set(seen)) == expected, family
 
 
 @pytest.mark.parametrize("rates", [Dropout(backbone=0.1), Dropout(attention=0.1)])
