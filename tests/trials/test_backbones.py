@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from trials import backbones
 from trials.backbones import family_of, find, folder_digest
@@ -305,6 +308,39 @@ def test_a_folder_without_weights_is_the_users_mistake(copied: Path) -> None:
     (copied / "model.safetensors").unlink()
     with pytest.raises(UserError, match=f"backbone {copied}: .*model.safetensors"):
         backbones.load("mine", (copied.parent,))
+
+
+def words_folder(root: Path, family: str, **special: str) -> Path:
+    """A small model of a family with a tokenizer of whole words."""
+    words = {word: index for index, word in enumerate(["<a>", "<b>", "</s>", "good", "bad"])}
+    of_family = {"gpt2": {"bos_token_id": 2}, "t5": {"d_kv": 8}}[family]
+    config = transformers.AutoConfig.for_model(
+        family, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, vocab_size=5,
+        eos_token_id=2, **of_family,
+    )  # fmt: skip
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(root)
+    whole_words = Tokenizer(WordLevel(words, unk_token="<a>"))
+    whole_words.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=whole_words, model_max_length=30, **special
+    ).save_pretrained(root)
+    return root
+
+
+def test_a_decoder_without_an_id_for_padding_takes_its_end_of_text(tmp_path: Path) -> None:
+    folder = words_folder(tmp_path / "gpt", "gpt2", eos_token="</s>")
+    backbone = backbones.load(str(folder))
+    assert backbone.tokenizer.pad_token_id == backbone.model.config.pad_token_id == 2
+    assert backbone.initializer_range == 0.02
+    assert backbone.max_tokens == 30
+
+
+def test_a_decoder_starts_with_padding_where_nothing_else_is_said(tmp_path: Path) -> None:
+    folder = words_folder(tmp_path / "t5", "t5", eos_token="</s>", pad_token="<b>")
+    backbone = backbones.load(str(folder))
+    assert backbone.model.config.decoder_start_token_id == backbone.model.config.pad_token_id == 1
+    assert backbone.initializer_range == pytest.approx(32**-0.5)
+    assert backbone.max_tokens == 30
 
 
 @pytest.mark.parametrize("call", [backbones.resolve, backbones.configuration])

@@ -6,6 +6,7 @@ method of another form says so and is refused by name.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
         lora_alpha=rank,
         lora_dropout=0.0,
         bias="none",
-        fan_in_fan_out=any(is_transposed(backbone.model.get_submodule(path)) for path in factors),
+        fan_in_fan_out=_is_any_transposed(backbone, member.sites),
         target_modules=sorted(factors),
         modules_to_save=_head_modules(backbone),
         task_type=TaskType.SEQ_CLS,
@@ -143,6 +144,8 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
     configured = member.method.configured(member.sites)
     configured.task_type = TaskType.SEQ_CLS
     configured.modules_to_save = _head_modules(backbone)
+    if hasattr(configured, "fan_in_fan_out"):
+        configured.fan_in_fan_out = _is_any_transposed(backbone, member.sites)
     model = copy.deepcopy(backbone.model)
     _put_head(model, member)
     wrapped: Any = get_peft_model(model, configured)
@@ -154,6 +157,11 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
     configured.base_model_name_or_path = reference
     wrapped.save_pretrained(str(folder), save_embedding_layers=False)
     return folder
+
+
+def _is_any_transposed(backbone: Backbone, sites: Sequence[Site]) -> bool:
+    """Whether a map is stored as (inputs, outputs), which the library wants to be told."""
+    return any(is_transposed(backbone.model.get_submodule(site.path)) for site in sites)
 
 
 def _head_modules(backbone: Backbone) -> list[str]:
