@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate import certificate, results, revision
 from ablate import frame as table
-from ablate import results, revision
 from ablate.claims import PlannedClaim, PlannedComparison
 from ablate.journal import State
 from ablate.plan import Plan
@@ -22,7 +22,9 @@ from ablate.stats.claims import Claim
 from ablate.stats.comparison import Comparison, Pick
 from ablate.stats.findings import analyse
 from ablate.store import StudyFolder, write_text
+from ablate.tune_keys import Budget
 from trials.spec import digest
+from trials.tasks.overlap import LARGE, overlaps, used_parts
 
 SEED_OF_RESAMPLING = 20260101
 """Of the sign flips and bootstraps, so that a report on the same data is the same report."""
@@ -36,7 +38,7 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         claim.id: revision.canonical(claim.model_dump(mode="json")) not in late
         for claim in plan.study.claims
     }
-    return analyse(
+    document = analyse(
         data,
         comparisons=[_comparison(item, registered) for item in plan.comparisons],
         claims=[_claim(item) for item in plan.claims],
@@ -45,6 +47,9 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
     ).to_json()
+    if plan.study.tune is not None:
+        document["search"] = certificate.certificate(plan, state, resolved.facts)
+    return document
 
 
 def _comparison(planned: PlannedComparison, registered: Mapping[str, bool]) -> Comparison:
@@ -151,7 +156,7 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
         "selection": study.train.evaluate.select,
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
-        "budget": None if tune is None else f"{tune.budget.trials} asks for every cell",
+        "budget": None if tune is None else _budget(tune.budget),
         "revisions": [
             {
                 "revision": item.revision,
@@ -161,11 +166,11 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
             }
             for item in state.revisions
         ],
-        "environment": _environments(state),
+        "environment": [*_environments(state), *_origins(resolved)],
         "mlflow": tracking,
         "version": package_version(),
         "generated_at": _when(time.time()),
-        "caveats": list(_caveats(plan, state)),
+        "caveats": [*_caveats(plan, state), *_overlaps(resolved), *_cut(resolved, state)],
     }
 
 
@@ -175,6 +180,12 @@ def _split_words(resolved: Resolved, task: str, part: str) -> str:
         return part
     splits = next(c.template.splits for c in resolved.plan.cells if c.task == task)
     return f"held_out ({len(loaded.rows('held_out', splits))} rows of train)"
+
+
+def _budget(budget: Budget) -> str:
+    if budget.gpu_seconds is not None:
+        return f"{budget.gpu_seconds:g} seconds on the device for every cell"
+    return f"{budget.trials} asks for every cell"
 
 
 def _with_options(named: Mapping[str, Any]) -> str:
@@ -201,11 +212,61 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
         )
     for cell, reason in plan.excluded:
         yield f"Left out: {cell} ({reason})."
+    pairs = {(c.task, plan.cell(c.source).task): None for c in plan.cells if c.source is not None}
+    for task, source in pairs:
+        yield f"Trials on {task} start from their arm's adapter on {source}, seed by seed."
+    kept = {c.task: None for c in plan.cells if c.template.recipe.head == "freeze"}
+    if kept:
+        yield f"The head is kept as it starts, and does not train: {', '.join(kept)}."
     for cell_of_plan in plan.cells:
         asks = state.asks.get(cell_of_plan.key, [])
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
         if ended and not results.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
+        waits = results.stuck(plan, state, cell_of_plan)
+        if waits is not None:
+            yield f"Nothing of {cell_of_plan.name} was run: {waits}."
+
+
+def _overlaps(resolved: Resolved) -> Iterator[str]:
+    """What the parts of a task's data share, where that is much."""
+    splits = {cell.task: cell.template.splits for cell in resolved.plan.cells}
+    for name, task in resolved.tasks.items():
+        if name in splits:
+            parts = used_parts(task, splits[name])
+            for overlap in overlaps(task, splits[name], parts):
+                if overlap.large:
+                    yield f"On {name}, {overlap}."
+
+
+def _cut(resolved: Resolved, state: State) -> Iterator[str]:
+    """Rows that were longer than what trials read of them, where those are many."""
+    splits = {cell.task: cell.template.splits for cell in resolved.plan.cells}
+    most: dict[tuple[str, str], int] = {}
+    for trial in state.trials.values():
+        for part, number in ((trial.result_json or {}).get("num_truncated") or {}).items():
+            key = trial.spec_json["task"], part
+            most[key] = max(number, most.get(key, 0))
+    shares = {
+        (name, part): most[name, part] / len(task.rows(part, splits[name]))
+        for name, task in resolved.tasks.items()
+        for part in (used_parts(task, splits[name]) if name in splits else ())
+        if (name, part) in most
+    }
+    large = [f"{100 * s:.0f} % of {name}'s {part}" for (name, part), s in shares.items()
+             if s >= LARGE]  # fmt: skip
+    if large:
+        yield (
+            "Rows are longer than what trials read of them (`max_length`, or the backbone's "
+            f"context) and lost their end: {', '.join(large)}."
+        )
+
+
+def _origins(resolved: Resolved) -> Iterator[str]:
+    """Which data sets of the hub were read, at which commit."""
+    for name, task in resolved.tasks.items():
+        if task.origin is not None:
+            yield f"data of {name}: {task.origin}"
 
 
 def _when(seconds: float) -> str:

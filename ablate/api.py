@@ -1,6 +1,6 @@
 """The Python front door: what the command line does, as calls that return values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import answers, journal, profile, resolve, runner, store
+from ablate import (
+    answers,
+    exporting,
+    forecast,
+    journal,
+    profile,
+    resolve,
+    runner,
+    smoke,
+    store,
+    tuning,
+)
 from ablate import results as rows
+from ablate.forecast import Expected
 from ablate.journal import State
 from ablate.plan import Plan
+from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from ablate.runner import Options, Outcome, Watch
+from ablate.smoke import Smoke
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials.errors import UserError, nearest
@@ -101,7 +115,12 @@ class Ablation:
         return journal.fold(journal.stream(self.folder.journal))
 
     def plan(self) -> Plan:
-        """What would run; starts nothing."""
+        """What would run; starts nothing.
+
+        Raises:
+            UserError: a search that cannot be made as the study asks for it.
+        """
+        tuning.require(self.resolved.plan, self.resolved.facts)
         return self.resolved.plan
 
     def run(
@@ -113,6 +132,19 @@ class Ablation:
     def results(self) -> pd.DataFrame:
         """The frame: one row per trial, split and metric."""
         return rows.frame(self.resolved.plan, self.state, self.resolved.facts)
+
+    def predictions(self, trial: str, split: str) -> pd.DataFrame:
+        """What a trial said of each example; see `ablate.predictions.read`.
+
+        Args:
+            trial: the beginning of its id.
+            split: one that it was scored on.
+
+        Raises:
+            UserError: no such trial, or it has no predictions on the split.
+        """
+        identity = store.trial_by_prefix(self.state, trial)
+        return read_predictions(self.folder.trial(identity), split)
 
     def standings(self) -> list[rows.Standing]:
         """Where each cell stands."""
@@ -153,25 +185,33 @@ class Ablation:
         Raises:
             UserError: no such trial, or its adapter was not kept.
         """
-        from trials.training import export
-        from trials.training.run import load_parts
-
         state = self.state
         known = state.trials[store.trial_by_prefix(state, trial)]
         result = known.result
         if result is None or result.status != "finished":
             raise UserError(f"trial {known.id[:12]} is {known.status}; only finished ones export")
         assignment = resolve.assignment(self.resolved, self.folder, "cpu", 1, known.spec)
-        for code in assignment.code:
-            code.load()
-        task, backbone = load_parts(assignment)
-        folder = self.folder.trial(known.id)
-        member = export.load_member(folder, known.spec, backbone, result.files["adapter"])
-        if merged:
-            return export.to_merged(member, backbone, task, to)
-        found = Path(assignment.backbone).expanduser()
-        reference = str(found.resolve()) if found.is_dir() else known.spec.backbone
-        return export.to_peft(member, backbone, reference, to)
+        return exporting.export(assignment, result.files, to, merged=merged)
+
+    def smoke(self, watch: Callable[[Smoke], None] = lambda made: None) -> list[Smoke]:
+        """Two steps, evaluation, saving and export of every cell; see `ablate.smoke`."""
+        tuning.require(self.study_at_hand.plan, self.study_at_hand.facts)
+        return smoke.smoke(self.study_at_hand, self.profile, self.folder, watch)
+
+    @cached_property
+    def study_at_hand(self) -> Resolved:
+        """As `resolved`, with what is missing fetched from the hub."""
+        return resolve.resolve(self.study, self.profile, hub=True)
+
+    def forecast(self) -> list[Expected]:
+        """How long what is left of each cell will take; see `ablate.forecast`."""
+        return forecast.forecast(self.resolved, self.folder)
+
+    def export_searches(self, file: Path) -> tuple[str, ...]:
+        """Write the searches of every cell as Optuna's own storage; see `ablate.dashboard`."""
+        from ablate import dashboard
+
+        return dashboard.write(self.resolved.plan, self.state, self.resolved.facts, file)
 
     def reproduce(self, trial: str, folder: Path) -> tuple[TrialResult, TrialResult]:
         """Train a finished trial again, alone.

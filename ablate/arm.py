@@ -40,3 +40,13 @@ class Arm:
         return {
             **self.recipe, **self.fields, **targets, "method": self.method, "label": self.label,
         }  # fmt: skip
+
+    def to_json(self) -> dict[str, Json]:
+        """What `plan.json` keeps of it."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "method": self.method,
+            "fields": plain(self.fields),
+            "typed": plain(self.typed),
+        }

@@ -40,6 +40,27 @@ class Methods:
         check = getattr(self.classes[method], "invalid", None)
         return None if check is None else check(values)
 
+    def drops_input(self, method: str) -> bool:
+        """Whether `dropout.adapter` reaches it."""
+        cls = self.classes[method]
+        return bool(getattr(cls, "packs", True) and getattr(cls, "drops_input", True))
+
+    def unread(self, method: str, values: Mapping[str, Json]) -> dict[str, str]:
+        """What a recipe says that a method would pass over, by flat name, and why it would.
+
+        Args:
+            method: registered name.
+            values: the recipe, by flat name.
+        """
+        found = {}
+        if values.get("dropout.adapter") and not self.drops_input(method):
+            found["dropout.adapter"] = f"method '{method}' has no input of an update to drop"
+        stored = values.get("base_precision", "same")
+        if stored != "same" and not getattr(self.classes[method], "packs", True):
+            changes = f"method '{method}' changes a copy of the backbone itself"
+            found["base_precision"] = f"{changes}, which {stored} cannot take"
+        return found
+
     def chooses_sites(self, method: str) -> bool:
         """Whether targets would change nothing."""
         return bool(getattr(self.classes[method], "chooses_sites", False))

@@ -20,6 +20,7 @@ class Cell:
         arm: what is compared.
         template: the trial before nuisance values, at seed 0 of the confirm stage.
         space: nuisance -> distribution; empty where nothing is tuned.
+        source: key of the cell whose adapters its trials start from; None for the backbone.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Cell:
     arm: Arm
     template: TrialSpec
     space: Space
+    source: str | None = None
 
     @property
     def name(self) -> str:
@@ -38,3 +40,15 @@ class Cell:
     def values(self) -> dict[str, Json]:
         """Everything that an expression may read of it, by name, before nuisance values."""
         return cell_values(self.arm, self.task, self.backbone, self.template.recipe)
+
+    def to_json(self) -> dict[str, Json]:
+        """What `plan.json` keeps of it."""
+        return {
+            "key": self.key,
+            "task": self.task,
+            "backbone": self.backbone,
+            "arm": self.arm.id,
+            "template": self.template.to_json(),
+            "space": self.space,
+            "source": self.source,
+        }

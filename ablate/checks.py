@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from ablate import precedence, recipe, space
+from ablate import precedence, recipe, space, starts
 from ablate.arm import Arm
 from ablate.arms import Methods, target_mistakes
 from ablate.expressions import Expression
 from ablate.patterns import matches
 from ablate.references import Reference
-from ablate.schema import Distribution, StudyKeys
+from ablate.schema import StudyKeys
+from ablate.tune_keys import Distribution
 from ablate.validation import Mistake, Path
 from trials.errors import UserError, nearest
 from trials.spec import canonical_json
@@ -92,8 +93,8 @@ class Context:
 def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
-        _present, _targets, _length, _overrides, _baselines, _match, _exclude, _space,
-        _constraints, _claims, _top,
+        _present, _targets, _length, _overrides, _starts, _unread, _baselines, _match, _exclude,
+        _space, _constraints, _claims, _top,
     )  # fmt: skip
     found = [mistake for check in checks for mistake in check(context)]
     if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
@@ -178,6 +179,34 @@ def meant(entry: Mapping[str, Any], methods: Methods) -> str | None:
     return close[0] if close else None
 
 
+def _starts(context: Context) -> Iterator[Mistake]:
+    if context.whole:
+        keys = context.keys
+        yield from starts.mistakes(keys, context.arms, context.tasks, context.backbones)
+
+
+def _unread(context: Context) -> Iterator[Mistake]:
+    """What a recipe asks of a method that would pass it over; each method's once."""
+    keys = context.keys
+    found: dict[tuple[str, str], Mistake] = {}
+    for arm, task, backbone in product(context.arms, context.tasks, context.backbones):
+        values = precedence.recipe_values(keys, arm, task, backbone)
+        for name, why in context.methods.unread(arm.method, values).items():
+            path = precedence.origin(keys, arm, task, backbone, name)
+            usual = recipe.DEFAULTS[name]
+            message = f"{why}; an override with when: {{method: {arm.method}}} can say {usual}"
+            found.setdefault((arm.method, name), Mistake(path, message))
+        tuned = {} if keys.tune is None else keys.tune.space
+        entry = tuned.get("dropout.adapter")
+        if entry is not None and not context.methods.drops_input(arm.method):
+            in_cell = space.space_of(tuned, arm, task, backbone, context.methods)
+            if "dropout.adapter" in in_cell:
+                message = f"method '{arm.method}' does not read it; say `when` it is tuned"
+                path = ("tune", "space", "dropout.adapter")
+                found.setdefault((arm.method, "tune"), Mistake(path, message))
+    yield from found.values()
+
+
 def _baselines(context: Context) -> Iterator[Mistake]:
     for index, pattern in enumerate(context.keys.baselines):
         yield from arm_pattern(context, ("baselines", index), pattern)
@@ -245,6 +274,10 @@ def _space(context: Context) -> Iterator[Mistake]:
     for name, entry in tune.space.items():
         path: Path = ("tune", "space", name)
         yield from _when(context, (*path, "when"), entry.when)
+        for other in entry.when:
+            if other in tune.space:
+                message = f"'{other}' is tuned; a condition names what distinguishes cells"
+                yield Mistake((*path, "when", other), message)
         yield from _space_entry(context, path, name, entry)
         if tune.sampler.name == "grid" and entry.choices is None and entry.step is None:
             whole = all(isinstance(bound, int) for bound in (entry.low, entry.high))
@@ -314,7 +347,7 @@ def _claims(context: Context) -> Iterator[Mistake]:
 
 def _top(context: Context) -> Iterator[Mistake]:
     tune, top = context.keys.tune, context.keys.confirm.top
-    if tune is not None and top > tune.budget.trials:
+    if tune is not None and tune.budget.trials is not None and top > tune.budget.trials:
         message = (
             f"must be at most tune.budget.trials, which is {tune.budget.trials}, but got {top}"
         )

@@ -13,7 +13,8 @@ from ablate.arm import Arm
 from ablate.arms import Methods
 from ablate.cell import Cell
 from ablate.patterns import matches, plain, words
-from ablate.schema import ClaimKeys, Pattern
+from ablate.schema import ClaimKeys
+from ablate.section import Pattern
 from ablate.study import Study
 from ablate.validation import Mistake
 from trials.errors import Problem, UserError

@@ -56,6 +56,12 @@ def _packs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _price(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--price-per-gpu-hour", type=float, metavar="AMOUNT", help="of one device, for costs"
+    )
+
+
 def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="Ray cluster; default: a Ray of this run alone")
     parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
@@ -65,6 +71,9 @@ def _placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
     _packs(parser)
     parser.add_argument("--max-gpus", type=float, help="GPUs used at once; default: all")
+    _price(parser)
+    parser.add_argument("--max-cost", type=float, metavar="AMOUNT", help="stop there, to continue")
+    parser.add_argument("--deadline", metavar="TIME", help="stop then: '2026-03-01 18:00', or 8h")
     parser.add_argument(
         "--spool", action="store_true", help="start although the tracking server does not answer"
     )
@@ -80,12 +89,18 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of studies")
     _packs(parser)
+    _price(parser)
     _json(parser)
     _machine(parser)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
     _study(parser)
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="only two steps, evaluation, saving and export of every cell, in this process",
+    )
     _placement(parser)
 
 
@@ -151,8 +166,14 @@ def _count(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
-    parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "what", metavar="TRIAL|STUDY", help="the beginning of a trial's id; with --optuna, a study"
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", metavar="DIR", help="folder to write a trial to")
+    target.add_argument(
+        "--optuna", metavar="FILE", help="write a study's searches for optuna-dashboard (.db, .log)"
+    )
     parser.add_argument("--merged", action="store_true", help="the whole model, update merged in")
     parser.add_argument("--study", help="search this study only")
     _json(parser)
@@ -174,7 +195,19 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a method's .py, a task's folder, or a study")
+    parser.add_argument(
+        "file", metavar="FILE", help="a method's .py, a task's folder or name, or a study"
+    )
+    group = parser.add_argument_group("of a task")
+    group.add_argument(
+        "--backbone", default="tiny", help="whose tokens are counted (default: tiny)"
+    )
+    group.add_argument(
+        "--use", action="append", default=[], metavar="FILE", help="a file of its metrics"
+    )
+    group.add_argument(
+        "--max-length", type=int, default=128, metavar="N", help="tokens of a row (default: 128)"
+    )
     _json(parser)
     _machine(parser)
 
@@ -199,7 +232,7 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "retry": ("let failed trials run again", _retry),
     "best": ("the best configurations, from MLflow", _best),
     "report": ("findings and page, of a study or of any table", _report),
-    "export": ("a trial as a LoRA of the peft library, or as a merged model", _export),
+    "export": ("a trial as a LoRA of the peft library or merged; a search for Optuna", _export),
     "reproduce": ("train a trial again, alone, and compare", _reproduce),
     "count": ("how many numbers a method trains on a backbone", _count),
     "list": ("methods, tasks, studies or targets", _list),

@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ablate.combinations import points
+from ablate.outcomes import Past
 from ablate.quiet import quiet
 from trials.errors import Problem, UserError, nearest
 from trials.spec import Json, canonical_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-
-MAX_COMBINATIONS = 100_000
-"""Largest space of an exhaustive sampler; a grid is written out in memory."""
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,27 @@ class Dimension:
     def decode(self, drawn: Json) -> Json:
         """The value that enters a spec."""
         return drawn if self.choices is None else self.choices[drawn]
+
+    def encode(self, value: Json) -> Json:
+        """What is drawn for a value.
+
+        Raises:
+            ValueError: the space does not hold it.
+        """
+        if self.choices is not None:
+            found = [drawn for drawn, known in self.choices.items() if _same(known, value)]
+        else:
+            found = [type(self.distribution.low)(value)] if self._holds(value) else []
+        if not found:
+            raise ValueError(f"{self.name}: the space does not hold {value!r}")
+        return found[0]
+
+    def _holds(self, value: Json) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.points is not None:
+            return value in self.points
+        return bool(self.distribution.low <= value <= self.distribution.high)
 
 
 def dimensions(space: Mapping[str, Mapping[str, Json]]) -> tuple[Dimension, ...]:
@@ -76,9 +96,13 @@ def _dimension(name: str, entry: Mapping[str, Json]) -> Dimension:
     stride = 1 if step is None else step
     if all(isinstance(value, int) for value in (low, high, stride)):
         whole = IntDistribution(low, high, log=log, step=stride)
-        return Dimension(name, whole, None, range(low, high + 1, stride))
+        return Dimension(name, whole, None, points(entry))
     real = FloatDistribution(low, high, log=log, step=step)
-    return Dimension(name, real, None, None if step is None else multiples(low, high, step))
+    return Dimension(name, real, None, points(entry))
+
+
+def _same(left: Json, right: Json) -> bool:
+    return canonical_json(left) == canonical_json(right)
 
 
 def _labelled(choices: Json) -> dict[Json, Json]:
@@ -93,8 +117,21 @@ def _labelled(choices: Json) -> dict[Json, Json]:
     return table
 
 
-def multiples(low: float, high: float, step: float) -> tuple[float, ...]:
-    """In decimals, as people write them: 0.1, 0.2, 0.3."""
-    start, stop, stride = (Decimal(str(value)) for value in (low, high, step))
-    count = min(int((stop - start) / stride), MAX_COMBINATIONS) + 1
-    return tuple(float(start + index * stride) for index in range(count))
+def lessons(space: Sequence[Dimension], past: Sequence[Past]) -> "list[FrozenTrial]":
+    """What an earlier search learned, as far as a space holds its values."""
+    made = []
+    for item in past:
+        if item.values.keys() == {d.name for d in space}:
+            with suppress(ValueError):
+                made.append(_lesson(space, item))
+    return made
+
+
+def _lesson(space: Sequence[Dimension], past: Past) -> "FrozenTrial":
+    from optuna.trial import create_trial
+
+    return create_trial(
+        params={d.name: d.encode(past.values[d.name]) for d in space},
+        distributions={d.name: d.distribution for d in space},
+        values=past.scores,
+    )

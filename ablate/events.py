@@ -32,12 +32,13 @@ def revised(
     added: Sequence[str],
     after_results: bool,
     plan_counts: Mapping[str, int],
-    contents: Mapping[str, Sequence[Json]],
+    contents: Mapping[str, Json],
 ) -> Entry:
     """The study as it is from now on.
 
     `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
-    `claims`, from which follows what was there before results were seen.
+    `claims`, from which follows what was there before results were seen; `warm`, what searches
+    are told before their first ask; and `measured`, the keys by which they may not be repeatable.
     """
     return Entry("revised", dict(locals()))
 
@@ -76,6 +77,11 @@ def reported(trial: str, progress: Progress) -> Entry:
     return Entry("reported", {"trial": trial, "progress": progress.to_json()})
 
 
+def reused(trial: str, study: str) -> Entry:
+    """Another study of the store finished this very trial; its reports and end follow."""
+    return Entry("reused", dict(locals()))
+
+
 def finished(trial: str, result: TrialResult) -> Entry:
     """A trial ended, with whatever final status."""
     return Entry("finished", {"trial": trial, "result": result.to_json()})
@@ -86,6 +92,6 @@ def retried(trial: str) -> Entry:
     return Entry("retried", dict(locals()))
 
 
-def ended(reason: str) -> Entry:
-    """The writer stopped on its own account."""
-    return Entry("ended", dict(locals()))
+def ended(reason: str, why: str | None = None) -> Entry:
+    """The writer stopped on its own account; `why` says which limit it had reached."""
+    return Entry("ended", {"reason": reason} if why is None else {"reason": reason, "why": why})

@@ -29,7 +29,7 @@ _BEFORE_FACTORS = (
 _AFTER_FACTORS = (
     "seed", "metric", "score", "direction", "primary", "grid_step", "num_examples", "status",
     "reason", "selected_epoch", "trainable_parameters", "seconds", "peak_memory_bytes", "device",
-    "environment", "trial_id", "late",
+    "environment", "trial_id", "late", "reused_from",
 )  # fmt: skip
 FIXED_COLUMNS: tuple[str, ...] = _BEFORE_FACTORS + _AFTER_FACTORS
 _DEFAULTS: Mapping[str, object] = {
@@ -45,7 +45,7 @@ _NUMBERS = (
     "grid_step", "num_examples", "selected_epoch", "trainable_parameters", "seconds",
     "peak_memory_bytes",
 )  # fmt: skip
-_FREE_TEXT = ("reason", "device", "environment", "trial_id")
+_FREE_TEXT = ("reason", "device", "environment", "trial_id", "reused_from")
 _VOCABULARY = {"stage": STAGES, "direction": DIRECTIONS, "status": STATUSES}
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _NAMED_ROWS = 5
@@ -109,7 +109,28 @@ def check(frame: pd.DataFrame, *, source: str = "frame") -> pd.DataFrame:
         problems = _word_problems(table) + _row_problems(table) + _factor_problems(table)
     if problems:
         raise UserError(*(Problem(text, file=source, key=key) for key, text in problems))
-    return table.loc[:, _column_order(table)]
+    return _once(table).loc[:, _column_order(table)]
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """Each trial once, though several studies have it: a trial that was reused is one measurement.
+
+    It stays where its cell has the most trials, or else with the study that trained it; a cell
+    of which nothing stays is not there.
+    """
+    if table["study"].nunique() < 2 or not table["trial_id"].notna().any():
+        return table
+    cell = ["study", "task", "backbone", "arm"]
+    trials = table.groupby(cell)["trial_id"].transform("nunique")
+    order = table.assign(_trials=-trials, _reused=table["reused_from"].notna())
+    order = order.sort_values(["_trials", "_reused"], kind="stable")
+    again = order.duplicated(["trial_id", "split", "metric"]) & order["trial_id"].notna()
+    kept = table[~again.reindex(table.index)]
+    confirms = kept["stage"].isin(CONFIRM_STAGES)
+    had = table[table["stage"].isin(CONFIRM_STAGES)].groupby(cell).size().index
+    has = kept[confirms].groupby(cell).size().index
+    gone = pd.MultiIndex.from_frame(kept[cell]).isin(had.difference(has))
+    return kept[~gone].reset_index(drop=True)
 
 
 def read(path: Path | str) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from ablate.events import (
     planned,
     reported,
     retried,
+    reused,
     revised,
     started,
 )
@@ -42,7 +43,7 @@ from trials.spec import Json, canonical_json
 __all__ = [
     "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Revision", "State", "Trial",
     "asked", "chosen", "ended", "finished", "fold", "planned", "read", "reported", "retried",
-    "revised", "started", "stream",
+    "reused", "revised", "started", "stream",
 ]  # fmt: skip
 
 SEGMENT_BYTES = 8_000_000

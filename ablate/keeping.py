@@ -41,13 +41,19 @@ def forget_checkpoint(folder: StudyFolder, trial: Trial) -> None:
 
 
 def tidy(plan: Plan, state: State, folder: StudyFolder, facts: Mapping[str, TaskFacts]) -> None:
-    """Remove the adapters that `keep` does not keep: all but the best of each cell, or all."""
+    """Remove the adapters that `keep` does not keep: all but the best of each cell, or all.
+
+    Those that trials of other cells start from stay: the study may grow.
+    """
     keep = plan.study.keep
     if keep == "all":
         return
-    best = {best_trial(plan, state, cell, facts) for cell in plan.cells}
+    kept: set[str | None]
+    kept = {t for cell in plan.cells for t in results.starts(plan, state, cell) or ()}
+    if keep == "best":
+        kept |= {best_trial(plan, state, cell, facts) for cell in plan.cells}
     for trial in state.trials.values():
-        if trial.status == "finished" and (keep == "none" or trial.id not in best):
+        if trial.status == "finished" and trial.id not in kept:
             files = (trial.result_json or {}).get("files", {})
             if ADAPTER in files:
                 (folder.trial(trial.id) / files[ADAPTER]).unlink(missing_ok=True)

@@ -22,6 +22,14 @@ class Ask:
     repeat_of: int | None = None
 
 
+@dataclass(frozen=True)
+class Past:
+    """What an earlier search learned: nuisance values, and a score for each objective."""
+
+    values: Mapping[str, Json]
+    scores: tuple[float, ...]
+
+
 class Asked(Protocol):
     """What a record of an earlier ask must say."""
 
@@ -36,10 +44,24 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Complete:
-    """An ask with a score; `reports` maps steps to values on the way there."""
+    """An ask with a score; `reports` maps steps to values on the way there.
+
+    Attributes:
+        score: of the first objective.
+        reports: of the first objective, by step.
+        others: scores of the other objectives.
+        seconds: on the device, for a budget of seconds.
+    """
 
     score: float
     reports: Mapping[int, float | None] = field(default_factory=dict)
+    others: tuple[float, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Of every objective, in order."""
+        return (self.score, *self.others)
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,7 @@ class Pruned:
     """An ask that was stopped for its reports; those after the stop do not count."""
 
     reports: Mapping[int, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +78,7 @@ class Failed:
 
     reason: str
     reports: Mapping[int, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 Outcome = Complete | Pruned | Failed

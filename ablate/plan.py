@@ -5,28 +5,22 @@ provisional.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from ablate import recipe
-from ablate import space as spaces
+from ablate import constraints, starts
 from ablate.arm import Arm
 from ablate.cell import Cell
+from ablate.cells import Resolved, make_cell, with_values
 from ablate.claims import PlannedClaim, PlannedComparison, compile_claims
+from ablate.combinations import size
 from ablate.expressions import Expression
 from ablate.patterns import plain
-from ablate.precedence import recipe_values
-from ablate.references import Reference
-from ablate.space import Space
 from ablate.study import Study
-from trials import catalogue
 from trials.errors import UserError
-from trials.spec import Json, Splits, Stage, TrialSpec, canonical_json, digest
+from trials.spec import Json, Stage, TrialSpec, canonical_json
 
 __all__ = ["Cell", "Plan", "PlannedClaim", "PlannedComparison", "plan"]
-
-Resolved = tuple[str | None, Splits | None]
-"""Digest of a task's data, and the splits that `split: auto` means for it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,14 @@ class Plan:
     def _by_key(self) -> Mapping[str, Cell]:
         return {cell.key: cell for cell in self.cells}
 
-    def spec(self, cell: Cell, values: Mapping[str, Json], seed: int, stage: Stage) -> TrialSpec:
+    def spec(
+        self,
+        cell: Cell,
+        values: Mapping[str, Json],
+        seed: int,
+        stage: Stage,
+        source: str | None = None,
+    ) -> TrialSpec:
         """The trial of a cell at nuisance values, a seed and a stage.
 
         Args:
@@ -105,43 +106,73 @@ class Plan:
             values: nuisance -> value, for every entry of the cell's space.
             seed: base of every random stream.
             stage: search or confirm.
+            source: id of the trial that it starts from, where the cell has a source.
 
         Raises:
-            ValueError: `values` are not those of the cell's space.
+            ValueError: `values` are not those of the cell's space, or `source` is not as the cell.
         """
         if set(values) != set(cell.space):
             raise ValueError(f"{cell.name} takes {sorted(cell.space)}, but got {sorted(values)}")
-        if not values:
-            return cell.template.with_seed(seed, stage)
-        return _with_values(self.study, cell, values).with_seed(seed, stage)
+        if (source is None) != (cell.source is None):
+            raise ValueError(f"{cell.name} starts from {cell.source}, but got {source}")
+        made = with_values(self.study, cell, values) if values else cell.template
+        return made.with_seed(seed, stage).with_source(source)
 
-    def specs(self, cell: Cell, values: Mapping[str, Json], stage: Stage) -> tuple[TrialSpec, ...]:
+    def specs(
+        self, cell: Cell, values: Mapping[str, Json], stage: Stage, sources: Sequence[str] = ()
+    ) -> tuple[TrialSpec, ...]:
         """The trials of a cell at nuisance values, one for each seed of a stage.
 
         Those that confirm are made once, and keep their ids: whoever shows or tracks a study asks
         for all of them again and again, and to hash a recipe takes longer than all else about it.
+
+        Args:
+            cell: one of this plan.
+            values: nuisance -> value.
+            stage: search or confirm.
+            sources: where the cell has a source, the ids of its trials by the seeds that confirm.
+                Each trial that confirms starts from the one of its seed; those that search have
+                other seeds, and start from the first.
         """
         seeds = self.search_seeds if stage == "search" else self.confirm_seeds
-        key = (cell.key, canonical_json(dict(values)))
+        begin: Sequence[str | None] = sources if sources else [None] * len(seeds)
+        if sources and stage == "search":
+            begin = [sources[0]] * len(seeds)
+        key = (cell.key, canonical_json(dict(values)), *sources)
         made = self._confirming.get(key) if stage == "confirm" else None
         if made is None:
-            first = self.spec(cell, values, 0, stage)
-            made = tuple(first.with_seed(seed, stage) for seed in seeds)
+            first = self.spec(cell, values, 0, stage, begin[0])
+            pairs = zip(seeds, begin, strict=True)
+            made = tuple(first.with_seed(seed, stage).with_source(source) for seed, source in pairs)
         if stage == "confirm":
             self._confirming[key] = made
         return made
 
     @cached_property
-    def _confirming(self) -> dict[tuple[str, str], tuple[TrialSpec, ...]]:
+    def _confirming(self) -> dict[tuple[str, ...], tuple[TrialSpec, ...]]:
         return {}
+
+    @cached_property
+    def in_order(self) -> tuple[Cell, ...]:
+        """The cells, each after the one that it starts from, else as they are."""
+        return starts.in_order(self.cells)
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """Keys of the cells that others start from."""
+        return frozenset(cell.source for cell in self.cells if cell.source is not None)
 
     def num_asks(self, cell: Cell) -> int:
         """How many sets of nuisance values the search of a cell tries, at most."""
         tune = self.study.tune
         if tune is None or not cell.space:
             return 0
-        size = spaces.size(cell.space) if tune.sampler.name in ("grid", "brute_force") else None
-        return tune.budget.trials if size is None else min(size, tune.budget.trials)
+        if tune.sampler.name not in ("grid", "brute_force"):
+            return tune.budget.most_asks
+        number = size(cell.space)
+        if number is None:
+            return tune.budget.most_asks
+        return min(number - len(self.infeasible(cell)), tune.budget.most_asks)
 
     @cached_property
     def counts(self) -> Counts:
@@ -165,13 +196,32 @@ class Plan:
             cell: one of this plan.
             values: nuisance -> value.
         """
-        tune = self.study.tune
-        known = {**cell.values, **values}
-        for text in () if tune is None else tune.constraints:
-            if Expression.parse(text).holds(known) is False:
-                return text
-        fields = {name: known[name] for name in cell.arm.fields}
-        return self.study.methods.invalid(cell.arm.method, fields)
+        return constraints.violated(self.study, cell, values)
+
+    def hopeless(self, cell: Cell) -> bool:
+        """Whether no combination of a cell's nuisance values may be tried."""
+        found = self.infeasible(cell)
+        return bool(found) and len(found) == size(cell.space)
+
+    def infeasible(self, cell: Cell) -> constraints.Infeasible:
+        """Combinations of a cell's nuisance values that are never tried, and why."""
+        if cell.key not in self._infeasible:
+            self._infeasible[cell.key] = constraints.infeasible(self.study, cell)
+        return self._infeasible[cell.key]
+
+    @cached_property
+    def _infeasible(self) -> dict[str, constraints.Infeasible]:
+        return {}
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The keys of `tune` by which a search may ask other values when it is repeated."""
+        return () if self.study.tune is None else self.study.tune.measured
+
+    @property
+    def warm_start(self) -> str | None:
+        """The study whose asks are told first."""
+        return None if self.study.tune is None else self.study.tune.warm_start
 
     def to_json(self) -> dict[str, Json]:
         """The content of `plan.json`."""
@@ -180,11 +230,17 @@ class Plan:
             "study": self.study.name,
             "revision": self.revision_digest,
             "provisional": self.provisional,
-            "arms": [_arm_json(arm) for arm in self.arms],
-            "cells": [_cell_json(cell) for cell in self.cells],
+            "arms": [arm.to_json() for arm in self.arms],
+            "cells": [cell.to_json() for cell in self.cells],
             "comparisons": [plain(asdict(item)) for item in self.comparisons],
             "claims": [plain(asdict(item)) for item in self.claims],
             "excluded": [{"cell": cell, "reason": reason} for cell, reason in self.excluded],
+            "infeasible": [
+                {"cell": cell.name, "values": dict(values), "reason": reason}
+                for cell in self.cells
+                for values, reason in self.infeasible(cell)
+            ],
+            "measured": list(self.measured),
             "search_seeds": list(self.search_seeds),
             "confirm_seeds": list(self.confirm_seeds),
             "num_trials": {"search": self.counts.search, "confirm": self.counts.confirm},
@@ -206,7 +262,8 @@ def plan(
         backbones: backbone name -> its digest.
 
     Raises:
-        UserError: everything is excluded, or a claim cannot be resolved to cells.
+        UserError: everything is excluded, a cell would start from one that is, or a claim cannot
+            be resolved to cells.
     """
     cells: list[Cell] = []
     excluded: list[tuple[str, str]] = []
@@ -216,7 +273,7 @@ def plan(
             digest_of_backbone = (backbones or {}).get(backbone.name)
             for arm in study.arms:
                 resolved = (data or {}).get(task.name, (None, None))
-                cell = _cell(study, arm, task, backbone, resolved, digest_of_backbone)
+                cell = make_cell(study, arm, task, backbone, resolved, digest_of_backbone)
                 reason = _reason(study, cell, rules)
                 if reason is None:
                     cells.append(cell)
@@ -224,112 +281,29 @@ def plan(
                     excluded.append((cell.name, reason))
     if not cells:
         raise UserError("every combination of arm, task and backbone is excluded")
+    made = Plan(study, tuple(cells), (), (), tuple(excluded))
+    nothing = [cell for cell in cells if made.hopeless(cell)]
+    cells = [cell for cell in cells if cell not in nothing]
+    excluded += [(c.name, f"no values of its nuisances hold: {made.infeasible(c)[0][1]}")
+                 for c in nothing]  # fmt: skip
+    if not cells:
+        raise UserError("every combination of arm, task and backbone is excluded")
+    cells = starts.linked(cells, study.confirm_seeds[0])
     comparisons, claims = compile_claims(study, cells)
     return Plan(study, tuple(cells), comparisons, claims, tuple(excluded))
 
 
-def _cell(
-    study: Study,
-    arm: Arm,
-    task: Reference,
-    backbone: Reference,
-    resolved: Resolved,
-    backbone_digest: str | None,
-) -> Cell:
-    template = TrialSpec(
-        task=task.name,
-        data_digest=resolved[0],
-        backbone=backbone.name,
-        backbone_digest=backbone_digest,
-        method=arm.method,
-        hyperparameters=catalogue.identifying(study.methods.fields(arm.method), arm.fields),
-        targets=study.targets if arm.targets is None else arm.targets,
-        recipe=recipe.build(recipe_values(study.keys, arm, task, backbone)),
-        splits=study.splits or resolved[1] or Splits(),
-        seed=0,
-        stage="confirm",
-        code=_code(study, arm, task),
-    )
-    tune = study.tune
-    entries = {} if tune is None else tune.space
-    space = spaces.space_of(entries, arm, task, backbone, study.methods)
-    key = _key(study, template, space)
-    return Cell(key, task.name, backbone.name, arm, template, space)
-
-
-def _code(study: Study, arm: Arm, task: Reference) -> dict[str, str]:
-    """The local files that a trial uses: those of its method, its task and its metrics.
-
-    A file that registers nothing may be used by any other, so every trial has it.
-    """
-    result = {}
-    for item in study.code:
-        registered = study.registers.get(item.name, ())
-        used = {arm.method, task.name} & set(registered) or item.name in task.local_code
-        if used or not registered:
-            result[item.name] = item.digest
-    return result
-
-
-def _key(study: Study, template: TrialSpec, space: Space) -> str:
-    tune = study.tune
-    if tune is None or not space:
-        return digest({"template": template.content()})
-    return digest(
-        {
-            "template": template.content(),
-            "space": space,
-            "sampler": tune.sampler.model_dump(),
-            "pruner": tune.pruner.model_dump(),
-            "constraints": list(tune.constraints),
-            "parallel": tune.parallel,
-            "seeds": tune.seeds,
-        }
-    )
-
-
 def _reason(study: Study, cell: Cell, rules: Sequence[tuple[str, Expression]]) -> str | None:
     """Why a cell is left out, or None."""
-    constraints = () if study.tune is None else study.tune.constraints
-    if not rules and not constraints:
+    must_hold = () if study.tune is None else study.tune.constraints
+    if not rules and not must_hold:
         return None
     values = cell.values
     for index, (text, rule) in enumerate(rules):
         if rule.holds(values):
             return f"exclude[{index}]: {text}"
-    for index, text in enumerate(constraints):
+    for index, text in enumerate(must_hold):
         rule = Expression.parse(text)
         if not rule.names & set(cell.space) and rule.holds(values) is False:
             return f"tune.constraints[{index}] does not hold: {text}"
     return None
-
-
-def _with_values(study: Study, cell: Cell, values: Mapping[str, Json]) -> TrialSpec:
-    arm, methods = cell.arm, study.methods
-    known = methods.fields(arm.method)
-    typed = {n: spaces.canonical(n, v, arm.method, methods) for n, v in values.items()}
-    fields = {**cell.template.hyperparameters, **{n: v for n, v in typed.items() if n in known}}
-    own = recipe.flat_recipe(cell.template.recipe)
-    changed = recipe.merged(own, {n: v for n, v in typed.items() if n not in known})
-    return replace(cell.template, hyperparameters=fields, recipe=recipe.build(changed))
-
-
-def _arm_json(arm: Arm) -> dict[str, Json]:
-    return {
-        "id": arm.id,
-        "label": arm.label,
-        "method": arm.method,
-        "fields": plain(arm.fields),
-        "typed": plain(arm.typed),
-    }
-
-
-def _cell_json(cell: Cell) -> dict[str, Json]:
-    return {
-        "key": cell.key,
-        "task": cell.task,
-        "backbone": cell.backbone,
-        "arm": cell.arm.id,
-        "template": cell.template.to_json(),
-        "space": cell.space,
-    }

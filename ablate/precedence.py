@@ -6,6 +6,7 @@ from ablate import recipe
 from ablate.arm import Arm
 from ablate.references import Reference, meets
 from ablate.schema import StudyKeys
+from ablate.validation import Path
 from trials.spec import Json, Recipe
 
 
@@ -17,7 +18,23 @@ def recipe_values(
     for override in keys.overrides:
         if meets(override.when, arm, task, backbone):
             values = recipe.merged(values, recipe.flat(override.train))
-    return recipe.merged(values, arm.recipe)
+    values = recipe.merged(values, arm.recipe)
+    if values.get("head") == "freeze":
+        # A random head that never trains would say nothing.
+        values["head_start"] = "backbone" if values.get("start_from") is None else "source"
+    return values
+
+
+def origin(keys: StudyKeys, arm: Arm, task: Reference, backbone: Reference, name: str) -> Path:
+    """Where a cell's value of a recipe field was written; under `train` if nowhere."""
+    if name in arm.recipe:
+        return ("arms", arm.index, name)
+    place: Path = ("train",)
+    for index, override in enumerate(keys.overrides):
+        said = name in recipe.flat(override.train)
+        if said and meets(override.when, arm, task, backbone):
+            place = ("overrides", index, "train")
+    return (*place, *name.split("."))
 
 
 def cell_values(arm: Arm, task: str, backbone: str, whole: Recipe) -> dict[str, Any]:

@@ -6,9 +6,11 @@ else `default`), `ABLATE_*` variables, flags. None of it is part of any id.
 
 import math
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +19,9 @@ from trials.errors import Problem, UserError, nearest
 FILE = Path("~/.config/ablate/profiles.toml")
 LISTS = frozenset({"data", "models"})
 _NUMBERS = frozenset({"cpus", "gpus", "cpus_per_trial", "gpus_per_trial", "max_gpus",
-                      "gpu_memory"})  # fmt: skip
+                      "gpu_memory", "price_per_gpu_hour", "max_cost"})  # fmt: skip
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,9 @@ class Profile:
             memory holds, and 1 on a CPU.
         max_gpus: GPUs that a run may use at once; None for all.
         gpu_memory: GiB of each GPU, for predictions on a machine without one.
+        price_per_gpu_hour: of an hour of one device, in any currency.
+        max_cost: in the same currency; a run stops there, to be continued.
+        deadline: a time such as `2026-03-01 18:00`, or how long a run may take, such as `8h`.
     """
 
     store: str = "ablate-store"
@@ -53,6 +60,9 @@ class Profile:
     pack: str = "auto"
     max_gpus: float | None = None
     gpu_memory: float | None = None
+    price_per_gpu_hour: float | None = None
+    max_cost: float | None = None
+    deadline: str | None = None
 
     @property
     def threads(self) -> int:
@@ -103,11 +113,48 @@ class Profile:
             raise UserError(f"device '{profile.device}' is not known{expected}")
         if profile.pack != "auto" and not (profile.pack.isdecimal() and int(profile.pack) > 0):
             raise UserError(f"pack must be auto or a number from 1, but got '{profile.pack}'")
+        problems = list(_wrong_limits(profile))
+        if problems:
+            raise UserError(*problems)
         missing = [root for key in sorted(LISTS) for root in getattr(profile, key)
                    if not Path(root).is_dir()]  # fmt: skip
         if missing:
             raise UserError(*(f"there is no folder {root}" for root in missing))
         return replace(profile, store=str(Path(profile.store).expanduser().resolve()))
+
+
+def _wrong_limits(profile: Profile) -> Iterator[Problem]:
+    for key in ("price_per_gpu_hour", "max_cost"):
+        value = getattr(profile, key)
+        if value is not None and value <= 0:
+            yield Problem(f"must be above 0, but got {value:g}", key=key)
+    if profile.max_cost is not None and profile.price_per_gpu_hour is None:
+        yield Problem("needs price_per_gpu_hour, to know what has been spent", key="max_cost")
+    if profile.deadline is not None:
+        try:
+            deadline(profile.deadline, 0.0)
+        except UserError as error:
+            yield from error.problems
+
+
+def deadline(text: str, now: float) -> float:
+    """When a run must stop, in unix seconds.
+
+    Args:
+        text: a time such as `2026-03-01 18:00`, of this machine's zone unless it names one, or a
+            duration from now such as `90m`, `8h` or `2d`.
+        now: unix seconds.
+
+    Raises:
+        UserError: neither of the two.
+    """
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
+        return now + float(match[1]) * _UNITS[match[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except ValueError:
+        message = f"deadline must be a time such as '2026-03-01 18:00' or 8h, but got '{text}'"
+        raise UserError(message) from None
 
 
 def _from_file(file: Path, name: str | None) -> dict[str, Any]:

@@ -36,7 +36,10 @@ _NESTED = ("optimizer", "schedule", "dropout", "evaluate")
 
 def flat(train: Train) -> dict[str, Json]:
     """The keys that a `train` section gives, by flat name; what it leaves out is not there."""
-    return _flatten(train.model_dump(exclude_unset=True))
+    values = train.model_dump(exclude_unset=True)
+    if train.start_from is not None:
+        values["start_from"] = train.start_from.task
+    return _flatten(values)
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Json]:
@@ -55,7 +58,7 @@ def merged(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json
 
 def build(values: Mapping[str, Json]) -> Recipe:
     """The recipe of flat values; what they leave out has the default."""
-    return _build(canonical_json({**_DEFAULTS, **values}))
+    return _build(canonical_json({**DEFAULTS, **values}))
 
 
 @lru_cache(maxsize=1024)
@@ -98,4 +101,5 @@ def _flatten(values: Mapping[str, Json]) -> dict[str, Json]:
     return result
 
 
-_DEFAULTS: Mapping[str, Json] = flat_recipe(Recipe())
+DEFAULTS: Mapping[str, Json] = flat_recipe(Recipe())
+"""What a recipe is where nothing is said of it."""

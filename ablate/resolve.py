@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ablate.plan import Cell, Plan, plan
+from ablate.plan import Plan, plan
 from ablate.profile import Profile
-from ablate.references import Reference
 from ablate.results import TaskFacts
 from ablate.store import StudyFolder
 from ablate.study import Study
@@ -17,9 +17,11 @@ from trials.methods.base import Method
 from trials.places import Assignment, Places
 from trials.sites import has_targets
 from trials.spec import Splits, TrialSpec
+from trials.tasks import metrics
 from trials.tasks.base import Definition, Task
+from trials.tasks.locate import definition_of, is_here
 from trials.tasks.locate import load as load_task
-from trials.tasks.metrics import METRICS, grid_step
+from trials.tasks.metrics import grid_step
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class Resolved:
     tasks: Mapping[str, Task]
     unresolved: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """The content of `plan.json`: the plan, and which data its tasks turned out to have."""
+        data = {
+            name: {"digest": task.digest, "origin": task.origin, "rows": dict(task.num_examples)}
+            for name, task in self.tasks.items()
+        }
+        return {**self.plan.to_json(), "data": data}
+
 
 def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
     """Load the tasks and identify the backbones of a study.
@@ -58,13 +68,16 @@ def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
     unresolved: list[str] = []
     tasks: dict[str, Task] = {}
     digests: dict[str, str] = {}
+    definitions: dict[str, Definition] = {}
+    where: dict[str, Any] = {"roots": places.data_roots, "base": places.base_folder}
     for task in study.tasks:
-        if not hub and not _task_is_local(task, places):
-            unresolved.append(f"task '{task.text}' is not on this machine")
-            continue
         try:
-            loaded = load_task(task.text, roots=places.data_roots, base=places.base_folder)
-            tasks[task.name] = loaded
+            if not hub and not is_here(task.text, **where):
+                definitions[task.name] = definition_of(task.text, base=places.base_folder)
+                unresolved.append(f"task '{task.text}' is not on this machine")
+                continue
+            loaded = load_task(task.text, **where)
+            tasks[task.name], definitions[task.name] = loaded, loaded.definition
             _resolve_splits(study, loaded)
         except UserError as error:
             problems += error.problems
@@ -83,8 +96,6 @@ def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
         raise UserError(*problems)
     data = {name: (task.digest, _resolve_splits(study, task)) for name, task in tasks.items()}
     made = plan(study, data=data, backbones=digests)
-    definitions = {t.name: tasks[t.name].definition if t.name in tasks else _definition(t.text)
-                   for t in study.tasks}  # fmt: skip
     facts = {name: task_facts(definition) for name, definition in definitions.items()}
     return Resolved(made, places, facts, tasks, tuple(unresolved))
 
@@ -97,25 +108,14 @@ def _resolve_splits(study: Study, task: Task) -> Splits:
     return splits
 
 
-def _task_is_local(task: Reference, places: Places) -> bool:
-    if task.folder is not None or any((r / task.name).is_dir() for r in places.data_roots):
-        return True
-    return getattr(catalogue.lookup("task", task.text), "data", None) is not None
-
-
-def _definition(name: str) -> Definition:
-    definition = catalogue.lookup("task", name).definition  # type: ignore[attr-defined]
-    assert isinstance(definition, Definition)
-    return definition
-
-
 def task_facts(definition: Definition) -> TaskFacts:
     """What scores mean on a task."""
     return TaskFacts(
         primary=definition.primary,
         direction=definition.direction,
-        directions={name: METRICS[name].direction for name in definition.metrics}
+        directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
         | {definition.primary: definition.direction},
+        num_outputs=len(definition.labels) or 1,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},
     )
 
@@ -133,10 +133,37 @@ def assignment(
         backbone=backbone.text,
         places=resolved.places,
         folder=str(folder.trial(spec.id)),
+        source=None if spec.source is None else str(folder.trial(spec.source)),
         code=study.code,
         device=device,
         threads=threads,
     )
+
+
+def require_heads(resolved: Resolved) -> None:
+    """Prove before anything runs that a head is there wherever it is to be kept as it is.
+
+    What a checkpoint of the hub holds is seen when it is loaded.
+
+    Raises:
+        UserError: every backbone without a head to freeze.
+    """
+    places = resolved.places
+    problems: dict[str, None] = {}
+    references = {b.name: b.text for b in resolved.plan.study.backbones}
+    for cell in resolved.plan.cells:
+        if cell.template.recipe.head_start != "backbone":
+            continue
+        reference = references[cell.backbone]
+        folder = backbones.find(reference, places.model_roots, places.base_folder)
+        if folder is not None and backbones.lacks_head(folder, backbones.family_in(folder)):
+            problems[
+                f"train.head: freeze keeps the head of the backbone's checkpoint, but {reference} "
+                "comes without one: train it, start_from a task that trains one, or name a "
+                "backbone that was trained to classify"
+            ] = None
+    if problems:
+        raise UserError(*problems)
 
 
 Counts = tuple[int | None, int | None]
@@ -191,7 +218,7 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
             counts[cell.key] = (None, None)
             continue
         task = resolved.tasks.get(cell.task)
-        labels = task.num_outputs if task is not None else len(_labels(cell)) or 1
+        labels = task.num_outputs if task is not None else resolved.facts[cell.task].num_outputs
         try:
             counts[cell.key] = count(
                 reference,
@@ -202,12 +229,10 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
                 roots=roots,
                 base=base,
             )
+            if cell.template.recipe.head == "freeze":
+                counts[cell.key] = (counts[cell.key][0], 0)
         except UserError as error:
             problems |= {f"{cell.backbone}: {problem}": None for problem in error.problems}
     if problems:
         raise UserError(*problems)
     return counts
-
-
-def _labels(cell: Cell) -> tuple[str, ...]:
-    return _definition(cell.task).labels

@@ -26,12 +26,14 @@ class TaskFacts:
         direction: `higher` or `lower`, of the primary metric.
         directions: of every metric.
         grid: metric -> whether its values lie on a grid of 1/n.
+        num_outputs: numbers that a head gives for each example.
     """
 
     primary: str
     direction: str
     directions: Mapping[str, str]
     grid: Mapping[str, bool]
+    num_outputs: int = 2
 
 
 def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFrame:
@@ -67,9 +69,54 @@ def current_trials(
             # A driver that was killed in between has asked and not planned.
             if identity in state.trials:
                 yield state.trials[identity], ask.values, None
-    for values in chosen_values(plan, state, cell):
-        for spec in plan.specs(cell, values, "confirm"):
+    for values, specs in confirmation(plan, state, cell):
+        for spec in specs:
             yield state.trials.get(spec.id), values, spec
+
+
+def confirmation(
+    plan: Plan, state: State, cell: Cell
+) -> list[tuple[Mapping[str, Json], tuple[TrialSpec, ...]]]:
+    """The trials that confirm a cell, by rank: their nuisance values, and one spec for each seed.
+
+    Empty before the values are chosen, or those of the cell that this one starts from.
+    """
+    sources = starts(plan, state, cell)
+    if sources is None:
+        return []
+    return [
+        (values, plan.specs(cell, values, "confirm", sources))
+        for values in chosen_values(plan, state, cell)
+    ]
+
+
+def starts(plan: Plan, state: State, cell: Cell) -> tuple[str, ...] | None:
+    """Ids of the trials that a cell starts from, by the seeds that confirm.
+
+    They are those of its source's best values. Empty where it starts from the backbone; None
+    where those values have not been chosen yet.
+    """
+    if cell.source is None:
+        return ()
+    found = confirmation(plan, state, plan.cell(cell.source))
+    return tuple(spec.id for spec in found[0][1]) if found else None
+
+
+def stuck(plan: Plan, state: State, cell: Cell) -> str | None:
+    """Why a cell cannot begin that starts from another; None where it can, or may yet."""
+    if cell.source is None:
+        return None
+    source, begin = plan.cell(cell.source), starts(plan, state, cell)
+    if begin is None:
+        asks = state.asks.get(source.key, [])
+        ended = asks and all(state.trials[t].final for a in asks for t in a.trials)
+        if not ended and stuck(plan, state, source) is None:
+            return None
+        return f"it starts from {source.name}, of which nothing was confirmed"
+    known = state.trials.get(begin[0])
+    if not cell.space or known is None or known.status not in FAILED:
+        return None  # Where nothing is searched, each of its trials says so itself.
+    return f"it starts from trial {known.id[:12]} ({source.name}), which has {known.status}"
 
 
 def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:
@@ -115,6 +162,7 @@ def _rows(
         "split": splits.search if stage == "search" else splits.report,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "trial_id": trial.id,
         "status": trial.status if trial.final else "missing",
         "reason": result.get("reason") if trial.final else f"{trial.status}, not ended yet",
@@ -175,9 +223,10 @@ class Standing:
 
     Attributes:
         cell: the cell.
-        search: (done, planned) asks of the search.
+        search: (done, planned) asks of the search; those made so far under a budget of seconds.
         confirm: (done, planned) trials of the confirmation.
         running, failed: trials of both stages.
+        reused: trials of both stages that another study had trained.
         reasons: why trials failed, each once.
         best: best mean search score of the cell's asks; None before the first.
     """
@@ -187,6 +236,7 @@ class Standing:
     confirm: tuple[int, int]
     running: int
     failed: int
+    reused: int
     reasons: tuple[str, ...]
     best: float | None
 
@@ -212,14 +262,21 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         if members and all(t.status == "finished" and t.result_json for t in members)
     ]  # fmt: skip
     confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
+    tune = plan.study.tune
+    timed = tune is not None and tune.budget.gpu_seconds is not None
+    planned = len(asks) if timed else plan.num_asks(cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
-    reasons = (str((t.result_json or {}).get("reason") or t.status) for t in failed)
+    reasons = [str((t.result_json or {}).get("reason") or t.status) for t in failed]
+    waits = stuck(plan, state, cell)
+    if waits is not None:
+        reasons.append(waits)
     return Standing(
         cell=cell,
-        search=(sum(all(t.final for t in members) for members in asked), plan.num_asks(cell)),
+        search=(sum(all(t.final for t in members) for members in asked), planned),
         confirm=(len(confirmed), top * len(plan.confirm_seeds)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
+        reused=sum(trial.reused_from is not None for trial in known),
         reasons=tuple(dict.fromkeys(reasons)),
         best=(max(means) if facts.direction == "higher" else min(means)) if means else None,
     )

@@ -1,6 +1,7 @@
 """How a study grows: what a new version of it adds, and whether results had been seen by then."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from ablate import journal
 from ablate.journal import Entry, State
@@ -8,15 +9,25 @@ from ablate.plan import Plan
 from trials.spec import Json, digest
 
 
-def next_revision(plan: Plan, state: State, stale: int) -> Entry | None:
+def next_revision(
+    plan: Plan,
+    state: State,
+    stale: int,
+    warm: Mapping[str, Sequence[Mapping[str, Json]]] = MappingProxyType({}),
+) -> Entry | None:
     """The event that records the study as it is now, or None when nothing has changed.
 
     Args:
         plan: the resolved plan.
         state: the journal's state.
         stale: ended trials of the journal that the plan does not ask for any more.
+        warm: cell key -> what its search is told before its first ask.
     """
     contents = _contents(plan)
+    if warm:
+        contents["warm"] = warm
+    if plan.measured:
+        contents["measured"] = plan.measured
     identity = digest({"study": plan.revision_digest, "contents": contents})
     last = state.revisions[-1] if state.revisions else None
     if last is not None and last.digest == identity:
@@ -76,7 +87,7 @@ def canonical(claim: Mapping[str, Json]) -> str:
     return digest(claim)
 
 
-def _contents(plan: Plan) -> dict[str, Sequence[Json]]:
+def _contents(plan: Plan) -> dict[str, Json]:
     return {
         "cells": [cell.key for cell in plan.cells],
         "names": [cell.name for cell in plan.cells],
@@ -85,9 +96,7 @@ def _contents(plan: Plan) -> dict[str, Sequence[Json]]:
     }
 
 
-def _added(
-    plan: Plan, state: State, contents: Mapping[str, Sequence[Json]], stale: int
-) -> list[str]:
+def _added(plan: Plan, state: State, contents: Mapping[str, Json], stale: int) -> list[str]:
     """What is new against all earlier revisions, in words."""
     known: dict[str, set[str]] = {key: set() for key in ("cells", "seeds", "claims")}
     for revision in state.revisions:
@@ -101,6 +110,10 @@ def _added(
     seeds = [str(contents["seeds"][i]) for i in new("seeds")]
     words += [f"seeds {', '.join(seeds)}"] if seeds else []
     words += [f"claim {contents['claims'][i]['id']}" for i in new("claims")]
+    told = {key for r in state.revisions for key in r.contents.get("warm", {})}
+    learned = sum(len(v) for k, v in contents.get("warm", {}).items() if k not in told)
+    if learned:
+        words.append(f"{learned} asks of study {plan.warm_start} told first")
     if stale:
         words.append(f"{stale} ended trials of cells that have changed or gone are now stale")
     return words or ["settings that change no cell, seed or claim"]

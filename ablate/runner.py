@@ -2,20 +2,23 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, resolve, results, revision, store
+from ablate import devices, journal, keeping, limits, resolve, results, revision, store, tuning
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
-from ablate.profile import Profile
+from ablate.profile import Profile, deadline
 from ablate.resolve import Resolved
+from ablate.reuse import Library
 from ablate.store import StudyFolder
 from ablate.study import Study
 from ablate.sweep.conductor import Conductor
+from trials.errors import Problem, UserError
 from trials.spec import FAILED
 
 Outcome = Literal["done", "failures", "stopped"]
@@ -65,12 +68,14 @@ def run(
     if options.tracking and not options.spool:
         check(uri)
     resolved = resolve.resolve(study, profile, hub=True)
+    tuning.require(resolved.plan, resolved.facts)
+    resolve.require_heads(resolved)
     resolve.require_targets(resolved)
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
-        revise(resolved, record)
-        store.write_text(folder.plan, json.dumps(resolved.plan.to_json(), indent=1) + "\n")
+        revise(resolved, record, root)
+        store.write_text(folder.plan, json.dumps(resolved.to_json(), indent=1) + "\n")
         if study.file is not None:
             store.remember_origin(folder, study.file, [text for _, text in study.source.settings])
         return _conduct(resolved, profile, options, folder, record, watch)
@@ -81,12 +86,42 @@ def tracking_uri(profile: Profile) -> str:
     return profile.tracking_uri or f"sqlite:///{profile.store}/mlflow.db"
 
 
-def revise(resolved: Resolved, record: Journal) -> None:
-    """Record the study as it is now, where it has changed."""
-    stale = [t for t in results.stale_trials(resolved.plan, record.state) if t.final]
-    entry = revision.next_revision(resolved.plan, record.state, len(stale))
+def revise(resolved: Resolved, record: Journal, root: Path) -> None:
+    """Record the study as it is now, where it has changed.
+
+    Args:
+        resolved: the study's plan and facts.
+        record: its journal.
+        root: the store, where a search may find an earlier study to learn from.
+    """
+    plan, state = resolved.plan, record.state
+    stale = [t for t in results.stale_trials(plan, state) if t.final]
+    warm = _warm(resolved, state, root)
+    entry = revision.next_revision(plan, state, len(stale), warm)
     if entry is not None:
         record.append(entry)
+
+
+def _warm(resolved: Resolved, state: State, root: Path) -> tuning.Warm:
+    """What searches learn from the study that `tune.warm_start` names."""
+    plan = resolved.plan
+    name = plan.warm_start
+    if name is None:
+        return {}
+    key = "tune.warm_start"
+    if name == plan.study.name:
+        raise UserError(Problem("a study cannot start from itself", plan.study.file, key=key))
+    if all(tuning.past_of(state, cell.key) for cell in plan.cells if cell.space):
+        return tuning.warm(plan, resolved.facts, state, State())
+    earlier = journal.fold(journal.stream(store.find(root, name).journal))
+    if earlier.ended not in ("done", "failures"):
+        message = f"study '{name}' has not come to its end; run it first"
+        raise UserError(Problem(message, plan.study.file, key=key))
+    found = tuning.warm(plan, resolved.facts, state, earlier)
+    if not found:
+        message = f"no ask of study '{name}' fits a cell here by task, backbone, arm and nuisances"
+        raise UserError(Problem(message, plan.study.file, key=key))
+    return found
 
 
 def _conduct(
@@ -104,10 +139,11 @@ def _conduct(
     uri = tracking_uri(profile) if options.tracking else None
     with tracked(resolved, uri, folder, state) as notify:
         course = conductor(resolved, placed, folder, record, notify, watch)
-        if not course.done:
+        course.look()
+        if not course.done and course.halted is None:
             _execute(course, resolved, profile, options)
         outcome = _outcome(course)
-        record.append(journal.ended(outcome))
+        record.append(journal.ended(outcome, course.halted if outcome == "stopped" else None))
         watch(resolved, state)
         write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
         notify()
@@ -146,7 +182,18 @@ def conductor(
         notify()
         watch(resolved, state)
 
-    return Conductor(resolved.plan, record, lambda spec, _: assign(spec), resolved.facts, on_event)
+    elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
+    until = None if profile.deadline is None else deadline(profile.deadline, time.time())
+    limit = limits.Limits(until, profile.max_cost, profile.price_per_gpu_hour)
+    return Conductor(
+        resolved.plan,
+        record,
+        lambda spec, _: assign(spec),
+        resolved.facts,
+        on_event,
+        elsewhere,
+        limit.reached,
+    )
 
 
 def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options: Options) -> None:
@@ -187,7 +234,7 @@ def _outcome(conductor: Conductor) -> Outcome:
     }
     failed = any(conductor.state.trials[t].status in FAILED for t in current)
     unchosen = any(
-        not results.chosen_values(conductor.plan, conductor.state, cell)
+        not results.confirmation(conductor.plan, conductor.state, cell)
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"

@@ -15,6 +15,12 @@ from trials.spec import Json
 EXHAUSTIVE = frozenset({"grid", "brute_force"})
 """Samplers that try each combination of a finite space once and then end."""
 
+LEARNING = frozenset({"tpe", "gp", "cmaes"})
+"""Samplers that learn from asks which another search made."""
+
+ONE_OBJECTIVE = frozenset({"cmaes"})
+"""Samplers that cannot weigh several objectives."""
+
 # One order of the whole space or one low-discrepancy sequence, which must not change over asks.
 ONE_SEQUENCE = frozenset({"grid", "qmc"})
 
@@ -68,7 +74,10 @@ class Factory:
             if key not in valid
         ]
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
-        problems += [Problem(f"{self.kind} '{self.name}' needs the package '{n}'") for n in missing]
+        problems += [
+            Problem(f"{self.kind} '{self.name}' needs the package '{n}': pip install {n}")
+            for n in missing
+        ]
         if problems:
             raise UserError(*problems)
         given = {**self.defaults, **options}
@@ -101,6 +110,7 @@ SAMPLERS = _table(
     Factory("sampler", "gp", "GPSampler", needs=("scipy", "torch")),
     Factory("sampler", "cmaes", "CmaEsSampler", needs=("cmaes",)),
     Factory("sampler", "nsgaii", "NSGAIISampler"),
+    Factory("sampler", "nsgaiii", "NSGAIIISampler"),
 )
 """Samplers by name, with Optuna's own defaults (TPE draws its first 10 asks at random)."""
 
@@ -131,3 +141,33 @@ def build_pruner(given: Mapping[str, Json]) -> Any:
     """The pruner of `{"name": ...}` with its options."""
     factory, options = named(PRUNERS, given)
     return factory.build(options)
+
+
+def check(
+    sampler: Mapping[str, Json], pruner: Mapping[str, Json] | None, objectives: int, warm: bool
+) -> str:
+    """Whether a sampler and a pruner fit a search, but for the sampler's own options.
+
+    Args:
+        sampler, pruner: as `{"name": ...}` with options.
+        objectives: how many scores an ask has.
+        warm: whether an earlier search is told first.
+
+    Returns:
+        The sampler's name.
+
+    Raises:
+        UserError: the first thing that does not fit.
+    """
+    name = named(SAMPLERS, sampler)[0].name
+    if pruner is not None:
+        build_pruner(pruner)
+        if objectives > 1 and pruner["name"] != "none":
+            message = "compares one score; leave it out with several objectives"
+            raise UserError(Problem(f"pruner '{pruner['name']}' {message}", key="pruner"))
+    if objectives > 1 and name in ONE_OBJECTIVE:
+        raise UserError(f"sampler '{name}' takes one objective, but there are {objectives}")
+    if warm and name not in LEARNING:
+        learning = ", ".join(sorted(LEARNING))
+        raise UserError(f"sampler '{name}' learns nothing from an earlier study; {learning} do")
+    return name

@@ -5,15 +5,11 @@ sections at once, is checked in `ablate.checks`.
 """
 
 import re
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -21,31 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-from trials.spec import canonical_json
+from ablate.section import Items, Pattern, Section
+from ablate.tune_keys import Tune
 
 FIRST_SEARCH_SEED = 1_000_000
 """The search's seeds start here, out of reach of those that confirm."""
-
-T = TypeVar("T")
-Items = Annotated[tuple[T, ...], Field(strict=False)]
-Pattern = dict[str, Any]
-"""Field -> value, or a list of values; matches an arm that has one of them."""
-
-
-def shown(value: Any) -> str:
-    """A number as people type it in a study: `1e-4`, `0.05`, `16`."""
-    if isinstance(value, float) and value and abs(value) <= 0.01:
-        mantissa, exponent = f"{value:.6e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return str(value)
-
-
-def _number(value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, but got {value!r}")
-    if value != value or abs(value) > sys.float_info.max:  # A whole number may be beyond it.
-        raise ValueError(f"must be finite, but got {shown(value)[:40]}")
-    return value
 
 
 def _seeds(value: Any) -> int | tuple[int, ...]:
@@ -112,26 +88,11 @@ def _refuse(message: str, *allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _not_fp16(value: Any) -> Any:
-    if value == "fp16":
-        raise ValueError("fp16 is not available in this version; expected fp32 or bf16")
-    return value
-
-
-Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 _SEEDS_SCHEMA = WithJsonSchema(
     {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer"}}]}
 )
 _EVERY_SCHEMA = WithJsonSchema({"anyOf": [{"const": "epoch"}, {"type": "integer", "minimum": 1}]})
-
-
-class Section(BaseModel):
-    """A mapping of a study file."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
 
 class OptimizerKeys(Section):
@@ -165,6 +126,12 @@ class EvaluateKeys(Section):
     select: Literal["best", "last"] = "best"
 
 
+class StartFrom(Section):
+    """`train.start_from`."""
+
+    task: str
+
+
 class Train(Section):
     """`train`: the recipe, as far as the file gives it; see `trials.spec.Recipe`."""
 
@@ -177,19 +144,13 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: ScheduleKeys = ScheduleKeys()
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    precision: Annotated[
-        Literal["fp32", "bf16"],
-        BeforeValidator(_not_fp16),
-    ] = "fp32"
-    base_precision: Annotated[
-        Literal["same"], _refuse("only 'same' is available in this version", "same")
-    ] = "same"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    base_precision: Literal["same", "int8", "nf4"] = "same"
     dropout: DropoutKeys = DropoutKeys()
     label_smoothing: Probability = 0.0
     head: Literal["train", "freeze"] = "train"
-    start_from: Annotated[
-        None, _refuse("start_from is not available in this version; leave it null", None)
-    ] = None
+    start_from: StartFrom | None = None
+    gradient_checkpointing: bool = False
     evaluate: EvaluateKeys = EvaluateKeys()
 
     @model_validator(mode="after")
@@ -204,131 +165,6 @@ class Override(Section):
 
     when: Pattern
     train: Train
-
-
-class Distribution(Section):
-    """One entry of `tune.space`: a range, or choices."""
-
-    low: Number | None = None
-    high: Number | None = None
-    log: bool = False
-    step: Number | None = None
-    choices: Items[Any] | None = None
-    when: Pattern = {}
-
-    @model_validator(mode="after")
-    def _range_or_choices(self) -> Self:
-        ranged = self.low is not None or self.high is not None
-        if ranged == (self.choices is not None):
-            raise ValueError("needs either low and high, or choices")
-        wrong = self._wrong_range() if ranged else _wrong_choices(self.choices or ())
-        if wrong is not None:
-            raise ValueError(wrong)
-        if not ranged and (self.log or self.step is not None):
-            raise ValueError("log and step belong to low and high, not to choices")
-        return self
-
-    @property
-    def bounds(self) -> tuple[int | float, int | float]:
-        """Both ends of a range.
-
-        Raises:
-            ValueError: the entry has choices.
-        """
-        if self.low is None or self.high is None:
-            raise ValueError("an entry with choices has no bounds")
-        return self.low, self.high
-
-    def _wrong_range(self) -> str | None:
-        if self.low is None or self.high is None:
-            return f"has {'high' if self.low is None else 'low'} but not the other bound"
-        if self.low >= self.high:
-            return f"low {shown(self.low)} must be below high {shown(self.high)}"
-        if self.log and self.low <= 0:
-            return f"log needs low above 0, but got {shown(self.low)}"
-        if self.log and self.step is not None:
-            return "log and step exclude each other"
-        if self.step is not None and not 0 < self.step <= self.high - self.low:
-            return f"step {shown(self.step)} must be above 0 and fit between low and high"
-        return None
-
-
-def _wrong_choices(choices: Sequence[Any]) -> str | None:
-    if not choices:
-        return "choices is empty"
-    for index, choice in enumerate(choices):
-        if choice in choices[:index]:
-            return f"choices holds {choice!r} twice"
-    return None
-
-
-def _budget(value: Any) -> Any:
-    if isinstance(value, Mapping) and "gpu_seconds" in value:
-        raise ValueError("gpu_seconds is not available in this version; use trials")
-    return value
-
-
-class Budget(Section):
-    """`tune.budget`."""
-
-    trials: Annotated[int, Field(ge=1)]
-
-
-class Named(Section):
-    """A sampler or pruner with options of its own."""
-
-    model_config = ConfigDict(extra="allow")
-    name: str
-
-    @model_validator(mode="after")
-    def _plain_options(self) -> Self:
-        try:
-            canonical_json(self.options)
-        except (TypeError, ValueError):
-            raise ValueError("an option must be plain and finite") from None
-        return self
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Everything but the name."""
-        return dict(self.model_extra or {})
-
-
-class Sampler(Named):
-    """`tune.sampler`; the options are the sampler's own."""
-
-    name: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp", "brute_force", "nsgaii"] = "tpe"
-
-
-class Pruner(Named):
-    """`tune.pruner`; the options are the pruner's own."""
-
-    name: Literal[
-        "none",
-        "median",
-        "percentile",
-        "successive_halving",
-        "hyperband",
-        "threshold",
-        "patient",
-        "wilcoxon",
-    ] = "none"
-
-
-class Tune(Section):
-    """`tune`: the search stage."""
-
-    budget: Annotated[Budget, BeforeValidator(_budget)]
-    parallel: Annotated[int, Field(ge=1)] = 4
-    seeds: Annotated[int, Field(ge=1)] = 1
-    space: dict[str, Distribution]
-    constraints: Items[str] = ()
-    sampler: Sampler = Sampler()
-    pruner: Pruner = Pruner()
-    objectives: Annotated[
-        Items[str],
-        _refuse("only [primary] is available in this version", ["primary"], ("primary",)),
-    ] = ("primary",)
 
 
 class Confirm(Section):

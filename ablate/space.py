@@ -8,7 +8,8 @@ from ablate.arm import Arm
 from ablate.arms import Methods
 from ablate.patterns import plain
 from ablate.references import Reference, meets
-from ablate.schema import Distribution, shown
+from ablate.section import shown
+from ablate.tune_keys import Distribution
 from trials.spec import Json
 
 Space = dict[str, dict[str, Json]]
@@ -88,18 +89,3 @@ def _wrong_kind(name: str, entry: Distribution, method: str, methods: Methods) -
             if number is not None and not isinstance(number, int):
                 return f"{end} must be a whole number, but got {shown(number)}"
     return None
-
-
-def size(space: Space) -> int | None:
-    """Number of points of a space; None where a range of real numbers has no step."""
-    total = 1
-    for entry in space.values():
-        if "choices" in entry:
-            total *= len(entry["choices"])
-            continue
-        step = entry["step"] or (1 if isinstance(entry["low"], int) else None)
-        if step is None:
-            return None
-        # A range of 0.1 to 0.3 in steps of 0.1 has three points, which rounding may hide.
-        total *= int((entry["high"] - entry["low"]) / step + 1e-9) + 1
-    return total

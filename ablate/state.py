@@ -1,6 +1,6 @@
 """What all events of a study so far add up to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
 from ablate.events import Event
@@ -35,7 +35,7 @@ class Revision:
     added: tuple[str, ...]
     after_results: bool
     plan_counts: Mapping[str, int]
-    contents: Mapping[str, Sequence[Json]]
+    contents: Mapping[str, Json]
     time: float
 
 
@@ -54,6 +54,7 @@ class Trial:
         result_json: the result as plain JSON; `result` builds the object.
         started_at: unix seconds of the first start since it last waited.
         failed_before: whether it failed once and was retried; a search has been told so.
+        reused_from: the study that trained it, where this one has not.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Trial:
     started_at: float | None = None
     finished_at: float | None = None
     failed_before: bool = False
+    reused_from: str | None = None
 
     @property
     def spec(self) -> TrialSpec:
@@ -101,7 +103,8 @@ class State:
         asks: cell -> its asks by number.
         chosen: cell -> rank -> the values chosen last for that rank.
         revisions: the versions of the study, oldest first.
-        ended: why the last writer stopped; None while it runs or when it was killed.
+        ended: how the last writer stopped; None while it runs or when it was killed.
+        why: the limit at which it stopped before the end; None for any other stop.
         last_seq: number of the latest event.
     """
 
@@ -110,6 +113,7 @@ class State:
     chosen: dict[str, dict[int, Chosen]] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
     ended: str | None = None
+    why: str | None = None
     last_seq: int = 0
 
     def apply(self, event: Event) -> None:
@@ -128,7 +132,7 @@ class State:
             message = f"event {event.seq} ({event.kind}) is incomplete: {error}"
             raise ValueError(message) from None
         if event.kind != "ended":
-            self.ended = None
+            self.ended = self.why = None
         self.last_seq = event.seq
 
     def open_trials(self) -> tuple[Trial, ...]:
@@ -187,6 +191,12 @@ class State:
         if not trial.final:
             trial.reports[progress["step"]] = progress
 
+    def _reused(self, event: Event) -> None:
+        trial = self._known(event)
+        if trial.final:
+            raise ValueError(f"event {event.seq}: trial {trial.id} is {trial.status} already")
+        trial.reused_from = event.data["study"]
+
     def _finished(self, event: Event) -> None:
         trial, result = self._known(event), event.data["result"]
         if trial.final:
@@ -204,7 +214,7 @@ class State:
         trial.result_json = trial.started_at = trial.finished_at = None
 
     def _ended(self, event: Event) -> None:
-        self.ended = event.data["reason"]
+        self.ended, self.why = event.data["reason"], event.data.get("why")
 
 
 _HANDLERS = {
@@ -214,6 +224,7 @@ _HANDLERS = {
     "planned": State._planned,
     "started": State._started,
     "reported": State._reported,
+    "reused": State._reused,
     "finished": State._finished,
     "retried": State._retried,
     "ended": State._ended,

@@ -4,6 +4,7 @@
                 plan.json          what it resolved to
                 journal/           the truth
                 trials/<id>/       checkpoint, adapter, predictions
+                smoke.json         what two steps of each cell took
                 frame.parquet      results as one table
                 ledger.jsonl       each look that was taken at the results
                 report/            report.html, findings.json, tables
@@ -39,6 +40,11 @@ class StudyFolder:
     def plan(self) -> Path:
         """The plan that was last run."""
         return self.path / "plan.json"
+
+    @property
+    def smoke(self) -> Path:
+        """What the last smoke run measured."""
+        return self.path / "smoke.json"
 
     @property
     def frame(self) -> Path:

@@ -16,12 +16,12 @@ from ablate.schema import (
     ClaimKeys,
     Confirm,
     Override,
-    Pattern,
     StudyKeys,
     Train,
-    Tune,
 )
+from ablate.section import Pattern
 from ablate.sources import Source
+from ablate.tune_keys import Tune
 from ablate.validation import Mistake, read_keys
 from ablate.validation import Path as KeyPath
 from trials import catalogue

@@ -112,8 +112,8 @@ def _confirming(resolved: Resolved, state: State, cell: Cell) -> list[Trial]:
     plan = resolved.plan
     return [
         state.trials[spec.id]
-        for values in results.chosen_values(plan, state, cell)[:1]
-        for spec in plan.specs(cell, values, "confirm")
+        for _, specs in results.confirmation(plan, state, cell)[:1]
+        for spec in specs
         if spec.id in state.trials
     ]
 

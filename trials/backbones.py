@@ -1,7 +1,8 @@
 """Backbones: load one frozen, with its tokenizer.
 
 A backbone is named by a folder, by a name under one of the `models` roots, by `tiny` (embedded),
-or by a hub id with an optional `@revision`. Weights load as float32; remote code never runs.
+or by a hub id with an optional `@revision`, which becomes a commit before anything is read. Weights
+load as float32, those in `.bin` as tensors alone; remote code never runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trials.errors import UserError, nearest
 from trials.families import FAMILIES, ROBERTA, Family
+from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -35,6 +37,7 @@ class Backbone:
         tokenizer: its tokenizer, padding on the right.
         family: how its parts are named.
         dropouts: path -> probability, of those that a trial's method put into its own copy.
+        has_head: whether the checkpoint has the head, so that it is not random.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Backbone:
     tokenizer: PreTrainedTokenizerBase
     family: Family
     dropouts: Mapping[str, float] = field(default_factory=dict)
+    has_head: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -100,7 +104,7 @@ def configuration(
         fields = json.loads(packaged[name].read_text())
         config = transformers.AutoConfig.for_model(**fields)
     else:
-        config = _from_hub(transformers.AutoConfig, reference)
+        config = from_hub(transformers.AutoConfig, reference)
     family_of(config)
     return config
 
@@ -220,47 +224,79 @@ class _Padding:
     pad_token_id: int
 
 
-@functools.lru_cache(maxsize=4)
 def load(
     reference: str,
     roots: tuple[Path, ...] = (),
     base: Path | None = None,
     device: str = "cpu",
+    base_precision: str = "same",
+    commit: str | None = None,
 ) -> Backbone:
     """Load a backbone once per process; equal arguments give the same object.
 
-    Its own head is never used: trials bring theirs, of as many outputs as their tasks have.
+    Its own head is used where a trial keeps it; others bring theirs, of as many outputs as their
+    tasks have.
+
+    Args:
+        reference: folder, name under a root, `tiny`, or hub id.
+        roots, base: as `find` takes them.
+        device: where its weights go.
+        base_precision: how those of its linear maps are stored: `same`, `int8` or `nf4`.
+        commit: of the hub, where it is known; what `reference` means there may have moved on.
 
     Raises:
         UserError: it cannot be found or read.
     """
+    folder = find(reference, roots, base)
+    if folder is None:
+        commit = commit or resolve(reference)
+        return _loaded(f"{reference.partition('@')[0]}@{commit}", None, device, base_precision)
+    return _loaded(reference, folder, device, base_precision)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(reference: str, folder: Path | None, device: str, base_precision: str) -> Backbone:
     import torch
     import transformers
 
-    folder = find(reference, roots, base)
-    family = family_of(configuration(reference, roots, base))
-    options: dict[str, Any] = {"dtype": torch.float32}
-    with _quiet():
+    model_loader = transformers.AutoModelForSequenceClassification
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "output_loading_info": True,
+        "weights_only": True,
+    }
+    with quiet():
         if folder is not None:
-            name, digest = folder.name, folder_digest(folder)
-            model = _read(transformers.AutoModelForSequenceClassification, folder, **options)
-            tokenizer = _read(transformers.AutoTokenizer, folder)
+            family, name, digest = family_in(folder), folder.name, folder_digest(folder)
+            model, info = from_folder(model_loader, folder, **options)
+            tokenizer = tokenizer_of(from_folder, folder)
         else:
-            name = reference
-            model = _from_hub(transformers.AutoModelForSequenceClassification, reference, **options)
-            digest = str(model.config._commit_hash)
-            tokenizer = _from_hub(transformers.AutoTokenizer, reference)
+            name, _, digest = reference.partition("@")
+            model, info = from_hub(model_loader, reference, **options)
+            family = family_of(model.config)
+            tokenizer = tokenizer_of(from_hub, reference)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     _complete(model.config, int(tokenizer.pad_token_id or 0))
+    if base_precision != "same":
+        from trials.quantised import quantise
+
+        quantise(model, base_precision, family.head)
     return Backbone(
         "tiny" if reference == "tiny" else name,
         digest,
         model.to(device).eval().requires_grad_(False),
         tokenizer,
         family,
+        has_head=not any(name.startswith(family.head) for name in info["missing_keys"]),
     )
+
+
+def lacks_head(folder: Path, family: Family) -> bool:
+    """Whether the names of a folder's weights show that it has no head of its own."""
+    names = weights_in(folder)
+    return bool(names) and not all(f"{path}.weight" in names for path in family.head)
 
 
 def resolve(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> str:
@@ -272,12 +308,13 @@ def resolve(reference: str, roots: Sequence[Path] = (), base: Path | None = None
     folder = find(reference, roots, base)
     if folder is not None:
         family_in(folder)
+        require_tokenizer(folder)
         return folder_digest(folder)
     import transformers
 
-    config = _from_hub(transformers.AutoConfig, reference)
-    family_of(config)
-    return str(config._commit_hash)
+    commit = commit_of(reference)
+    family_of(from_hub(transformers.AutoConfig, f"{reference.partition('@')[0]}@{commit}"))
+    return commit
 
 
 def folder_digest(folder: Path) -> str:
@@ -295,42 +332,3 @@ def _digest_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
             part = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{Path(name).name}\0{part}\n".encode())
     return total.hexdigest()
-
-
-def _read(loader: Any, folder: Path, **options: Any) -> Any:
-    try:
-        return loader.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError) as error:
-        raise UserError(f"backbone {folder}: {_first_line(error)}") from error
-
-
-def _from_hub(loader: Any, reference: str, **options: Any) -> Any:
-    name, _, revision = reference.partition("@")
-    try:
-        return loader.from_pretrained(name, revision=revision or "main", **options)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"backbone '{reference}' is neither a folder nor a name under a models root, and the "
-            f"hub did not give it ({_first_line(error)}); a folder with config.json, "
-            "model.safetensors and tokenizer.json would do instead: --models ROOT reads ROOT/NAME"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-class _quiet:  # noqa: N801 - reads as a verb where it is used
-    """Keep transformers from announcing that the head is new: it is meant to be."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.level = logging.get_verbosity()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.level)

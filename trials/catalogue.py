@@ -27,6 +27,8 @@ OF_PEFT = "peft."
 """How the name of a method starts that is a configuration of the `peft` library."""
 
 _registry: dict[Kind, dict[str, type]] = {"method": {}, "task": {}}
+_local: dict[str, ModuleType] = {}
+"""Name of a local file -> the version of it that was loaded last."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Field:
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
         free: whether any plain value is, where the default is null; its owner checks it.
-        later: whether ids had been given out before the field was there; see `identifying`.
+        later: whether ids of trials had been given out before the method got it; see `recorded`.
         help: one line for people.
     """
 
@@ -147,7 +149,8 @@ def hyper(
         subset_of: for a list of names: the names, of which at least one must be left out.
         optional: whether null is allowed.
         free: whether any plain value is allowed where the default is null.
-        later: whether the method has had trials without the field.
+        later: whether trials without the field may have been run: where it has its default, a
+            trial is the one that it was before (`recorded`).
         help: one line for `ablate list methods` and the generated documentation.
     """
     metadata = {
@@ -242,27 +245,8 @@ def method_fields(name: str) -> Mapping[str, Field]:
     return described
 
 
-def identifying(known: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters that a spec holds: a field of a later version only off its default.
-
-    Where it has its default, the trial is the one that it was without the field, and the ids in
-    old journals stay those of their trials.
-
-    Args:
-        known: the method's fields.
-        values: field -> value.
-    """
-    return {
-        key: value
-        for key, value in values.items()
-        if not (known[key].later and value == known[key].default)
-    }
-
-
 def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All hyperparameters of a method as a spec holds them: the given ones checked.
-
-    The rest are by default.
+    """All hyperparameters of a method: the given ones checked, the rest by default.
 
     Raises:
         UserError: unknown keys and values out of range, all at once.
@@ -283,7 +267,23 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     invalid = getattr(lookup("method", name), "invalid", None)
     if invalid is not None and (wrong := invalid(values)) is not None:
         raise UserError(Problem(wrong))
-    return identifying(known, values)
+    return values
+
+
+def recorded(known: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as they enter a spec: without later fields at their defaults.
+
+    So a trial keeps the id that it had before its method got the field.
+
+    Args:
+        known: the method's fields.
+        values: all of them in canonical form.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if not known[name].later or value != known[name].canonical(known[name].default)
+    }
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,24 @@ class LocalCode:
                 raise
             except Exception as error:
                 raise UserError(f"{self.name}: {type(error).__name__}: {error}") from error
+        _local[self.name] = sys.modules[module_name]
         return _registered_by(module_name)
+
+
+def local_function(file: str, name: str) -> Callable[..., Any]:
+    """A function of a local file that was loaded.
+
+    Raises:
+        UserError: no such file was loaded, or it has no such function.
+    """
+    if file not in _local:
+        raise UserError(f"no file {file} is loaded; a study names it in `use`, a check by --use")
+    module = _local[file]
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        raise UserError(f"{file} has no function '{name}'{nearest(name, functions)}")
+    return found  # type: ignore[no-any-return]
 
 
 def _forget(file_name: str) -> None:

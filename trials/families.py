@@ -23,8 +23,8 @@ class Family:
         targets: canonical name -> pattern that the end of a module's path must match.
         head: paths of the head's linear maps, which start anew for each trial.
         embeddings: path, within the model's body, of what makes the first hidden states.
-        layers: path, within the model's body, of the list of layers; empty, as `embeddings` is,
-            where they cannot be left out one by one.
+        layers: paths, within the model's body, of its lists of layers; where there are several,
+            none can be left out, and `embeddings` is empty.
         attention: how dropout reaches attention probabilities: by `interface` (an attention
             function registered with transformers) or `modules` (an `nn.Dropout` on them); None
             where that is not known, so that a trial with such dropout is refused.
@@ -35,7 +35,7 @@ class Family:
     targets: Mapping[str, str]
     head: tuple[str, ...]
     embeddings: str
-    layers: str
+    layers: tuple[str, ...]
     attention: Literal["interface", "modules"] | None = None
     slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -88,24 +88,24 @@ def _encoder_decoder() -> dict[str, str]:
     }
 
 
-_BERT = Family(_ENCODER, ("classifier",), "embeddings", "encoder.layer", "interface")
+_BERT = Family(_ENCODER, ("classifier",), "embeddings", ("encoder.layer",), "interface")
 ROBERTA = Family(
     _ENCODER,
     ("classifier.dense", "classifier.out_proj"),
     "embeddings",
-    "encoder.layer",
+    ("encoder.layer",),
     "interface",
 )
 # Unlike BERT's, the pooler is no part of the checkpoint: it starts anew as the classifier does.
 _DEBERTA = Family(
-    _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", "encoder.layer", "modules"
+    _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", ("encoder.layer",), "modules"
 )
-_LLAMA = Family(_DECODER, ("score",), "embed_tokens", "layers", "interface")
+_LLAMA = Family(_DECODER, ("score",), "embed_tokens", ("layers",), "interface")
 _GPT2 = Family(
     _GPT2_DECODER,
     ("score",),
     "drop",
-    "h",
+    ("h",),
     "interface",
     slices={name: (index, len(_FUSED)) for index, name in enumerate(_FUSED)},
 )
@@ -114,7 +114,7 @@ _T5 = Family(
     _encoder_decoder(),
     ("classification_head.dense", "classification_head.out_proj"),
     embeddings="",
-    layers="",
+    layers=("encoder.block", "decoder.block"),
     attention="interface",
 )
 FAMILIES: Mapping[str, Family] = {

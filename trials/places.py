@@ -55,6 +55,7 @@ class Assignment:
         places: where those are looked up.
         code: local source files, by content.
         folder: where the trial's checkpoint and results go.
+        source: folder of the trial whose adapter it starts from; None where there is none.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; more than one may round differently.
     """
@@ -64,6 +65,7 @@ class Assignment:
     backbone: str
     places: Places
     folder: str
+    source: str | None = None
     code: tuple[LocalCode, ...] = ()
     device: str = "cpu"
     threads: int = 1
@@ -71,7 +73,14 @@ class Assignment:
     @property
     def kind(self) -> tuple[object, ...]:
         """What trials that can train in one pass have in common; their id, if they never share."""
-        shared = (self.backbone, self.spec.backbone_digest, self.spec.recipe.precision)
+        recipe = self.spec.recipe
+        shared = (
+            self.backbone,
+            self.spec.backbone_digest,
+            recipe.precision,
+            recipe.base_precision,
+            recipe.gradient_checkpointing,
+        )
         return shared if packs(self.spec.method) else (*shared, self.spec.id)
 
     @property

@@ -111,6 +111,10 @@ def is_transposed(module: nn.Module) -> bool:
     """Whether a map's weight is stored as (inputs, outputs)."""
     from transformers.pytorch_utils import Conv1D
 
+    from trials.quantised import QuantisedLinear
+
+    if isinstance(module, QuantisedLinear):
+        return module.is_transposed
     return isinstance(module, Conv1D)
 
 

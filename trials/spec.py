@@ -36,6 +36,11 @@ def digest(value: Json) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def predictions_file(split: str) -> str:
+    """Name of the file, in a trial's folder, of its predictions on a split."""
+    return f"predictions_{split}.jsonl.gz"
+
+
 def later(default: Json) -> Any:
     """A field that a part of a spec got after ids had been given out.
 
@@ -48,14 +53,18 @@ def later(default: Json) -> Any:
 _LATER = "later"
 
 
-def _content(part: Any) -> dict[str, Json]:
-    """What `asdict` gives, without fields of a later version at their defaults."""
-    found = {
+def _said(part: Any) -> dict[str, Json]:
+    """The fields of a part, without those of a later version at their defaults."""
+    return {
         item.name: getattr(part, item.name)
         for item in fields(part)
         if not (item.metadata.get(_LATER) and getattr(part, item.name) == item.default)
     }
-    return {k: _content(v) if is_dataclass(v) else v for k, v in found.items()}
+
+
+def _content(part: Any) -> dict[str, Json]:
+    """What `asdict` gives of what is said."""
+    return {k: _content(v) if is_dataclass(v) else v for k, v in _said(part).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +123,15 @@ class Recipe:
         accumulate: microbatches of one optimiser step.
         max_length: tokens an example is cut to.
         clip: largest global gradient norm of the trial; None for none.
-        precision: `fp32`, or `bf16` autocast.
-        base_precision: storage of the frozen backbone; `same` as loaded.
+        precision: `fp32`, or autocast to `bf16` or `fp16`, which has a loss scale for each trial.
+        base_precision: storage of the frozen backbone's linear maps: `same` as loaded, `int8`, or
+            `nf4`.
         head: `train`, or `freeze` to keep the head as it starts.
-        start_from: another task whose adapter this trial starts from.
+        head_start: how the head starts: `new` (at random), as the `backbone`'s checkpoint has it,
+            or as the `source` left it.
+        start_from: another task whose adapter this trial starts from; see `TrialSpec.source`.
+        gradient_checkpointing: whether the backward pass computes each layer again instead of
+            keeping what is in it: less memory, more time, the same numbers.
     """
 
     epochs: float | None = None
@@ -134,7 +148,9 @@ class Recipe:
     dropout: Dropout = field(default_factory=Dropout)
     label_smoothing: float = 0.0
     head: str = "train"
+    head_start: str = later("new")
     start_from: str | None = None
+    gradient_checkpointing: bool = later(False)
     evaluate: Evaluate = field(default_factory=Evaluate)
 
     @cached_property
@@ -185,6 +201,7 @@ class TrialSpec:
         splits: which data choose and which show.
         seed: base of every random stream.
         stage: `search` reads the search split only; `confirm` reads the report split as well.
+        source: id of the trial whose adapter it starts from; None for the backbone.
         code: digest of each local source file that the trial uses, by file name.
         numerics: version of the numbers that this package computes.
     """
@@ -200,13 +217,14 @@ class TrialSpec:
     stage: Stage
     data_digest: str | None = None
     backbone_digest: str | None = None
+    source: str | None = later(None)
     code: Mapping[str, str] = field(default_factory=dict)
     numerics: int = NUMERICS
 
     def content(self) -> dict[str, Json]:
         """All that the id is made of; the parts are shared and not to be changed."""
         return {
-            **{item.name: getattr(self, item.name) for item in fields(self)},
+            **_said(self),
             "recipe": self.recipe.content,
             "splits": self.splits.__dict__,
         }
@@ -238,6 +256,10 @@ class TrialSpec:
     def with_seed(self, seed: int, stage: Stage) -> Self:
         """The same recipe at another seed and stage."""
         return replace(self, seed=seed, stage=stage)
+
+    def with_source(self, source: str | None) -> Self:
+        """The same trial, started from another one's adapter."""
+        return self if source == self.source else replace(self, source=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +305,8 @@ class TrialResult:
         reason: why, for anything but `finished`.
         scores: split -> metric -> value.
         num_examples: split -> number of scored examples.
+        num_truncated: split, and `train` -> examples that were longer than the recipe's
+            `max_length` or the backbone's context, and lost tokens.
         selected_step: step of the state that was kept; None when nothing was.
         selected_epoch: its epoch.
         adapter_parameters: trained numbers of the method, in the state that was kept.
@@ -298,6 +322,7 @@ class TrialResult:
     reason: str | None = None
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     num_examples: Mapping[str, int] = field(default_factory=dict)
+    num_truncated: Mapping[str, int] = field(default_factory=dict)
     selected_step: int | None = None
     selected_epoch: float | None = None
     adapter_parameters: int | None = None

@@ -1,19 +1,30 @@
-"""`ablate check`: the contract suite on a method of one's own, a task's folder, or a study."""
+"""`ablate check`: the contract suite on a method of one's own, a task's data, or a study."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ablate.commands.common import out, out_json
-from trials.errors import UserError
+from ablate.commands.common import machine, out, out_json
+from trials.catalogue import LocalCode
+from trials.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from trials.tasks.base import Task
 
 
 def run(given: argparse.Namespace) -> int:
     """Check the file; exit status 2 when something does not hold."""
+    for text in given.use:
+        LocalCode.read(Path(text)).load()
     path = Path(given.file)
+    if path.name == "task.yaml":
+        path = path.parent
     if path.is_dir():
-        return _task(path, given.json)
+        from trials.tasks.folder import load_folder
+
+        return _task(load_folder(path), given)
     if not path.is_file():
-        raise UserError(f"there is no file or folder {path}")
+        return _registered(given)
     if path.suffix == ".py":
         return _method(path, given.json)
     if path.suffix in (".yaml", ".yml"):
@@ -21,14 +32,33 @@ def run(given: argparse.Namespace) -> int:
     raise UserError(f"{path}: expected a method's .py, a task's folder, or a study's .yaml")
 
 
-def _task(path: Path, as_json: bool) -> int:
+def _registered(given: argparse.Namespace) -> int:
+    """A task by its name."""
+    from trials import catalogue
+
+    known = catalogue.tasks()
+    if given.file not in known:
+        hint = nearest(given.file, known)
+        raise UserError(f"there is no file, folder or task called {given.file}{hint}")
+    from trials.tasks.locate import load
+
+    return _task(load(given.file, roots=[Path(root) for root in machine(given).data]), given)
+
+
+def _task(task: "Task", given: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from trials.tasks.check import check_folder
+    from trials.tasks.check import describe
+    from trials.tokenizer import reading
 
-    report = check_folder(path)
-    if as_json:
-        out_json(asdict(report))
+    if given.max_length < 1:
+        raise UserError(f"--max-length must be at least 1, but got {given.max_length}")
+    roots = [Path(root) for root in machine(given).models]
+    seen = reading(given.backbone, roots, Path())
+    limit = min(given.max_length, seen.context)
+    report = describe(task, seen.tokenizer, backbone=seen.backbone, max_length=limit)
+    if given.json:
+        out_json({**asdict(report), "warnings": list(report.warnings())})
     else:
         for line in report.lines():
             out(line)
@@ -49,7 +79,6 @@ def _study(path: Path, as_json: bool) -> int:
 
 def _method(path: Path, as_json: bool) -> int:
     from trials import catalogue
-    from trials.catalogue import LocalCode
 
     names = [n for n in LocalCode.read(path).load() if n in catalogue.methods()]
     if not names:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _MACHINE = (
     "store", "tracking_uri", "data", "models", "device", "address", "cpus", "gpus",
-    "cpus_per_trial", "gpus_per_trial", "pack", "max_gpus", "gpu_memory", "profile",
+    "cpus_per_trial", "gpus_per_trial", "pack", "max_gpus", "gpu_memory",
+    "price_per_gpu_hour", "max_cost", "deadline", "profile",
 )  # fmt: skip
 
 

@@ -1,16 +1,21 @@
 """`ablate count`: parameters from a backbone's configuration alone."""
 
 import argparse
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablate.commands.common import machine, out, out_json
 from trials.errors import Problem, UserError
 
+if TYPE_CHECKING:
+    from trials.published import Published
+
 
 def run(given: argparse.Namespace) -> int:
-    """Print the trained numbers of the method and of the head."""
+    """Print the trained numbers of the method and of the head, and what was published of them."""
     from trials import catalogue
+    from trials.published import published
     from trials.targets import PRESETS, canonical_targets
     from trials.training.counting import count
 
@@ -30,15 +35,26 @@ def run(given: argparse.Namespace) -> int:
         problems += error.problems
     if problems:
         raise UserError(*problems)
-    adapter, head = count(
+    counted = functools.partial(
+        count,
         given.backbone,
         given.method,
-        hyperparameters,
-        targets,
+        targets=targets,
         num_labels=given.labels,
         roots=[Path(root) for root in profile.models],
         base=Path.cwd(),
     )
+    adapter, head = counted(hyperparameters)
+    asked = (given.backbone, given.method, hyperparameters, targets)
+    figures = [
+        _figure(row, adapter, head)
+        for row in published()
+        if row.figure is not None
+        and row.head in (None, given.labels)
+        and row.is_of(*asked)
+        # What the source does not name has its default, or trains as many numbers.
+        and counted(catalogue.complete(given.method, row.given)) == (adapter, head)
+    ]
     if given.json:
         out_json(
             {
@@ -48,12 +64,27 @@ def run(given: argparse.Namespace) -> int:
                 "targets": list(targets),
                 "adapter_parameters": adapter,
                 "head_parameters": head,
+                "published": figures,
             }
         )
         return 0
     out(f"adapter  {adapter:,}")
     out(f"head     {head:,}")
+    for figure in figures:
+        beside = f", here {figure['counted']}" if figure["counted"] != f"{adapter:,}" else ""
+        about = "; ".join(part for part in (figure["source"], figure["note"]) if part)
+        out(f"published {figure['figure']}{beside}: {figure['verdict']} ({about})")
     return 0
+
+
+def _figure(row: "Published", adapter: int, head: int) -> dict[str, str | None]:
+    return {
+        "figure": row.figure,
+        "counted": row.shown(adapter, head),
+        "verdict": row.verdict(adapter, head),
+        "source": row.source,
+        "note": row.note,
+    }
 
 
 def _setting(text: str) -> tuple[str, Any]:

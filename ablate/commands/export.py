@@ -1,22 +1,38 @@
-"""`ablate export`: a finished trial for use without this package."""
+"""`ablate export`: a finished trial, or a study's searches, for use without this package."""
 
 import argparse
 from pathlib import Path
 
 from ablate.commands.common import flags, out, out_json
 from ablate.commands.trial import owner
+from ablate.dashboard import DATABASES
 
 
 def run(given: argparse.Namespace) -> int:
-    """Write a LoRA of the `peft` library, or a merged model."""
+    """Write a LoRA of the `peft` library, a merged model, or a study's searches."""
     from ablate.api import load
 
-    study = load(owner(given), **flags(given))
-    folder = study.export(given.trial, Path(given.to), merged=given.merged)
+    if given.optuna is not None:
+        return _searches(given)
+    study = load(owner(given, given.what), **flags(given))
+    folder = study.export(given.what, Path(given.to), merged=given.merged)
     if given.json:
         out_json({"folder": str(folder)})
         return 0
     out(f"written  {folder}")
     if not given.merged:
         out("use it   peft.PeftModel.from_pretrained(model, folder)")
+    return 0
+
+
+def _searches(given: argparse.Namespace) -> int:
+    from ablate.api import load
+
+    file = Path(given.optuna)
+    names = load(given.what, **flags(given)).export_searches(file)
+    if given.json:
+        out_json({"file": str(file), "studies": list(names)})
+        return 0
+    out(f"written  {file}: {len(names)} searches")
+    out(f"look at  optuna-dashboard {'sqlite:///' if file.suffix in DATABASES else ''}{file}")
     return 0

@@ -10,30 +10,38 @@ from trials.errors import UserError
 
 
 def run(given: argparse.Namespace) -> int:
-    """Write the file; never over one that is there."""
+    """Write the files; never over one that is there."""
     name = given.name.removesuffix(".yaml").removesuffix(".py")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise UserError(
             f"a name consists of letters, digits, - and _ and starts with a letter, not '{name}'"
         )
-    source, path = {
-        "study": ("study.yaml", Path(f"{name}.yaml")),
-        "task": ("task.yaml", Path(name) / "task.yaml"),
-        "method": ("method.py", Path(f"{name}.py")),
-    }[given.kind]
-    if path.exists():
-        raise UserError(f"{path} exists; it is left as it is")
-    text = (files("ablate") / "templates" / source).read_text(encoding="utf-8")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("{name}", name), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    out(f"written  {path}")
+    sources = _sources(given.kind, name)
+    first = next(iter(sources.values()))
+    if first.exists():
+        raise UserError(f"{first} exists; it is left as it is")
+    for source, path in sources.items():
+        text = files("ablate").joinpath("templates", source).read_text(encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("{name}", name), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        out(f"written  {path}")
     follow = {
-        "study": f"ablate plan {path}",
-        "task": f"put train.jsonl and validation.jsonl into {name}, then: ablate check {name}",
-        "method": f"ablate check {path}",
+        "study": f"ablate plan {first}",
+        "task": f"ablate check {name}, then replace its rows by your own and check again",
+        "method": f"ablate check {first}",
     }
     out(f"next     {follow[given.kind]}")
     return 0
+
+
+def _sources(kind: str, name: str) -> dict[str, Path]:
+    """What each file of a kind is written from; a task that has rows keeps them."""
+    if kind == "task":
+        folder = Path(name)
+        rows = () if any(folder.glob("*.jsonl*")) else ("train.jsonl", "validation.jsonl")
+        return {f"task/{file}": folder / file for file in ("task.yaml", *rows)}
+    suffix = {"study": ".yaml", "method": ".py"}[kind]
+    return {f"{kind}{suffix}": Path(f"{name}{suffix}")}

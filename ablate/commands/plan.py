@@ -2,15 +2,23 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ablate.commands.common import load, out, out_json, table
+from ablate.commands.prediction import prediction
 from trials.errors import UserError
 
 if TYPE_CHECKING:
+    from ablate.plan import Plan
     from ablate.profile import Profile
     from ablate.resolve import Resolved
     from ablate.sizing import Sizing
+    from ablate.stats.foresight import Foresight
+
+SHOWN = 5
+"""Combinations of a cell that are named one by one."""
 
 MANY = 2000
 """Trials from which a plan is drawn up without a prediction that nobody asked for."""
@@ -28,51 +36,94 @@ def run(given: argparse.Namespace) -> int:
     study = load(given)
     from ablate.resolve import check_targets
 
-    resolved = study.resolved
+    resolved, plan = study.resolved, study.plan()
     counts = check_targets(resolved)
-    plan = resolved.plan
     memory = _memory(resolved, study.profile)
     if given.json:
-        cells = [
-            {"key": cell.key, "adapter_parameters": counts[cell.key][0],
-             "head_parameters": counts[cell.key][1]}
-            for cell in plan.cells
-        ]  # fmt: skip
-        trials = [
-            {"id": spec.id, "cell": cell.key, "seed": spec.seed}
-            for cell in plan.cells
-            if not cell.space
-            for spec in plan.specs(cell, {}, "confirm")
-        ]
-        unresolved = list(resolved.unresolved)
-        out_json({**plan.to_json(), "parameters": cells, "trials": trials,
+        forecast = prediction(study).to_json()
+        out_json({**_planned(plan, counts),
                   "memory": [sizing.to_json() for sizing in memory],
-                  "unresolved": unresolved})  # fmt: skip
+                  "forecast": forecast,
+                  "power": [asdict(item) for item in foresights(plan)],
+                  "unresolved": list(resolved.unresolved)})  # fmt: skip
         return 0
+    _print_trials(plan)
+    out()
+    _print_cells(plan, counts)
+    out()
+    for sizing in memory:
+        out(f"memory    {sizing}")
+    for line in prediction(study).lines():
+        out(line)
+    _print_questions(resolved)
+    return 0
+
+
+def _planned(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
+    """Cells, their trained numbers, and the trials that are known before anything has run."""
+    from ablate.journal import State
+    from ablate.results import confirmation
+
+    cells = [
+        {"key": cell.key, "adapter_parameters": counts[cell.key][0],
+         "head_parameters": counts[cell.key][1]}
+        for cell in plan.cells
+    ]  # fmt: skip
+    trials = [
+        {"id": spec.id, "cell": cell.key, "seed": spec.seed, "source": spec.source}
+        for cell in plan.in_order
+        for _, specs in confirmation(plan, State(), cell)
+        for spec in specs
+    ]
+    return {**plan.to_json(), "parameters": cells, "trials": trials}
+
+
+def _print_trials(plan: "Plan") -> None:
     out(f"study     {plan.study.name}")
     if plan.study.question:
         out(f"question  {plan.study.question}")
-    out(f"trials    {plan.counts.search:,} search + {plan.counts.confirm:,} confirm "
-        f"in {len(plan.cells):,} cells")  # fmt: skip
+    tune = plan.study.tune
+    seconds = None if tune is None else tune.budget.gpu_seconds
+    search = (f"{plan.counts.search:,} search" if seconds is None
+              else f"{seconds:,} device seconds of search a cell")  # fmt: skip
+    out(f"trials    {search} + {plan.counts.confirm:,} confirm in {len(plan.cells):,} cells")
     for task in plan.study.tasks:
         splits = next((c.template.splits for c in plan.cells if c.task == task.name), None)
         if splits is not None:
             out(f"splits    {task.name}: search reads {splits.search}, "
                 f"report shows {splits.report}")  # fmt: skip
-    out()
+    for line in _order(plan):
+        out(f"order     {line}")
+
+
+def _print_cells(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> None:
+    tune = plan.study.tune
+    seconds = None if tune is None else tune.budget.gpu_seconds
     rows = [
         (cell.task, cell.backbone, cell.arm.label, *counts[cell.key],
-         plan.num_asks(cell), ", ".join(cell.space) or "–", len(plan.confirm_seeds))
+         plan.num_asks(cell) if seconds is None else f"{seconds:,} s",
+         ", ".join(cell.space) or "–", len(plan.confirm_seeds))
         for cell in plan.cells[:200]
     ]  # fmt: skip
     out(table(("task", "backbone", "arm", "adapter", "head", "asks", "tuned", "seeds"), rows))
     if len(plan.cells) > len(rows):
         out(f"… and {len(plan.cells) - len(rows):,} more cells (all of them with --json)")
-    out()
-    for sizing in memory:
-        out(f"memory    {sizing}")
-    _print_questions(resolved)
-    return 0
+
+
+def _order(plan: "Plan") -> Iterator[str]:
+    """Which tasks come after which, where trials start from another task's adapter."""
+    after: dict[tuple[str, str], int] = {}
+    for cell in plan.in_order:
+        if cell.source is not None:
+            pair = (cell.task, plan.cell(cell.source).task)
+            after[pair] = after.get(pair, 0) + 1
+    searched = any(cell.space for cell in plan.cells if cell.source is not None)
+    for (task, source), number in after.items():
+        seeds = "the same seed" + (f" (search: seed {plan.confirm_seeds[0]})" if searched else "")
+        yield (
+            f"{task} after {source}: trials of {_plural(number, 'cell')} start from its adapter "
+            f"of {seeds}"
+        )
 
 
 def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
@@ -87,28 +138,58 @@ def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
 
 def _print_questions(resolved: "Resolved") -> None:
     plan = resolved.plan
-    tests = sum(comparison.confirmatory for comparison in plan.comparisons)
-    effect = _detectable(len(plan.confirm_seeds), plan.study.level, tests)
-    for claim in plan.claims:
+    for claim, foreseen in zip(plan.claims, foresights(plan), strict=True):
         out(f"claim     {claim.id}: {claim.sentence} ({_plural(len(claim.comparisons), 'test')})")
+        if foreseen.warning is not None:
+            out(f"warning   {claim.id}: {foreseen.warning}")
+        elif foreseen.effect is not None:
+            out(f"power     {claim.id}: {len(plan.confirm_seeds)} seeds show {foreseen.effect:.2f} "
+                f"{foreseen.unit} with power .8 at level {1 - foreseen.alpha:.3f}")  # fmt: skip
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
-    out(f"power     {effect}")
+        out(f"power     {_detectable(len(plan.confirm_seeds), plan.study.level)}")
     for cell, reason in plan.excluded:
         out(f"left out  {cell}: {reason}")
+    _print_infeasible(plan)
+    for key in plan.measured:
+        out(f"note      tune.{key} is measured on a machine: the search may ask other values when "
+            "it is repeated")  # fmt: skip
     for text in resolved.unresolved:
         out(f"note      {text}: ids are provisional")
+
+
+def _print_infeasible(plan: "Plan") -> None:
+    """Combinations of nuisances that are never tried: the first of each cell, and how many."""
+    for cell in plan.cells:
+        found = plan.infeasible(cell)
+        for values, reason in found[:SHOWN]:
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            out(f"left out  {cell.name}: {shown} ({reason})")
+        if len(found) > SHOWN:
+            out(f"left out  {cell.name}: {len(found) - SHOWN:,} more (all of them with --json)")
 
 
 def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _detectable(seeds: int, level: float, tests: int) -> str:
-    """What `seeds` paired seeds can show, at Holm's first step over all registered tests."""
+def foresights(plan: "Plan") -> "list[Foresight]":
+    """What each claim can show, at Holm's first step over all registered tests."""
+    from ablate.stats.foresight import foresee
+
+    kinds = {item.id: item.kind for item in plan.comparisons}
+    # Over tasks a claim is one test, of the mean over them.
+    tests = sum(1 if c.over_tasks else len(c.comparisons) for c in plan.claims)
+    alpha = (1 - plan.study.level) / max(1, tests)
+    seeds = len(plan.confirm_seeds)
+    return [foresee(c.id, kinds[c.comparisons[0]], seeds, alpha=alpha) for c in plan.claims]
+
+
+def _detectable(seeds: int, level: float) -> str:
+    """What `seeds` paired seeds can show in one test."""
     from ablate.stats.power import detectable_effect
 
-    alpha = (1 - level) / max(1, tests)
+    alpha = 1 - level
     effect = detectable_effect(seeds, alpha=alpha)
     if effect is None:
         return f"{seeds} seed cannot show any difference; give confirm.seeds at least 2"

@@ -12,7 +12,7 @@ def run(given: argparse.Namespace) -> int:
     """Train a trial again; exit status 3 when its scores differ."""
     from ablate.api import load
 
-    study = load(owner(given), **flags(given))
+    study = load(owner(given, given.trial), **flags(given))
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
         recorded, again = study.reproduce(given.trial, Path(folder))
     same = recorded.status == again.status and recorded.scores == again.scores

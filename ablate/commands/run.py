@@ -10,12 +10,27 @@ from ablate.commands.summary import summary
 
 if TYPE_CHECKING:
     from ablate.api import Ablation
+    from ablate.smoke import Smoke
 
 
 def run(given: argparse.Namespace) -> int:
     """Run a study with live progress; print verdicts and where the report is."""
     study = load(given)
-    return conduct(study, given)
+    return smoke(study) if given.smoke else conduct(study, given)
+
+
+def smoke(study: "Ablation") -> int:
+    """Try every cell for two steps; exit status 3 when one of them does not come through."""
+
+    def show(made: "Smoke") -> None:
+        took = "" if made.seconds_per_step is None else f", {made.seconds_per_step:.2f} s a step"
+        why = f": {made.reason}" if made.reason else f"; export: {made.export}"
+        out(f"{made.status:<9} {made.name}{took}{why}")
+
+    made = study.smoke(show)
+    failed = sum(item.status != "finished" for item in made)
+    out(f"\n{len(made) - failed} of {len(made)} cells come through two steps")
+    return 3 if failed else 0
 
 
 def conduct(study: "Ablation", given: argparse.Namespace) -> int:
@@ -27,7 +42,8 @@ def conduct(study: "Ablation", given: argparse.Namespace) -> int:
         outcome = study.run(options, live.watch)
     summarise(study)
     if outcome == "stopped":
-        out("\nstopped before the end; the same command continues")
+        why = study.state.why or "before the end"
+        out(f"\nstopped: {why}; the same command continues")
     return EXIT_STATUS[outcome]
 
 

@@ -14,7 +14,7 @@ def run(given: argparse.Namespace) -> int:
 
     from ablate import journal, store
 
-    folder = store.find(Path(machine(given).store), owner(given))
+    folder = store.find(Path(machine(given).store), owner(given, given.trial))
     state = journal.fold(journal.stream(folder.journal))
     trial = state.trials[store.trial_by_prefix(state, given.trial)]
     content: dict[str, Any] = {
@@ -25,6 +25,7 @@ def run(given: argparse.Namespace) -> int:
         "attempts": trial.attempts,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "spec": trial.spec_json,
         "reports": [trial.reports[step] for step in sorted(trial.reports)],
         "result": trial.result_json,
@@ -35,6 +36,8 @@ def run(given: argparse.Namespace) -> int:
         return 0
     for key in ("trial", "study", "status", "attempts", "folder"):
         out(f"{key:<9} {content[key]}")
+    if trial.reused_from is not None:
+        out(f"reused    from study {trial.reused_from}, which trained it")
     out("spec      " + json.dumps(trial.spec_json, ensure_ascii=False))
     for report in content["reports"]:
         scores = ", ".join(f"{k} {v}" for k, v in report["scores"].items())

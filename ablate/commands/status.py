@@ -16,6 +16,7 @@ def run(given: argparse.Namespace) -> int:
                 "study": study.study.name,
                 "revision": len(state.revisions),
                 "ended": state.ended,
+                "why": state.why,
                 "cells": [
                     {
                         "cell": s.cell.key,
@@ -27,6 +28,7 @@ def run(given: argparse.Namespace) -> int:
                         "confirm": {"done": s.confirm[0], "planned": s.confirm[1]},
                         "running": s.running,
                         "failed": s.failed,
+                        "reused": s.reused,
                         "reasons": list(s.reasons),
                         "best": s.best,
                     }
@@ -41,6 +43,11 @@ def run(given: argparse.Namespace) -> int:
         for s in standings
     ]  # fmt: skip
     out(table(("task", "arm", "asks", "seeds", "running", "failed", "best by search"), rows))
+    if state.why is not None:
+        out(f"stopped: {state.why}; ablate run continues")
+    reused = [s for s in standings if s.reused]
+    for s in reused:
+        out(f"reused: {s.cell.name}: {s.reused} trials that other studies had trained")
     for s in standings:
         for reason in s.reasons:
             out(f"failed: {s.cell.name}: {reason}")

@@ -6,8 +6,8 @@ from ablate.commands.common import machine
 from trials.errors import UserError
 
 
-def owner(given: argparse.Namespace) -> str:
-    """Name of the study whose trial's id starts as given.
+def owner(given: argparse.Namespace, trial: str) -> str:
+    """Name of the study whose trial's id starts so.
 
     Raises:
         UserError: none or several studies of the store have such a trial.
@@ -22,12 +22,10 @@ def owner(given: argparse.Namespace) -> str:
     owners = [
         folder.name
         for folder in store.studies(root)
-        if any(
-            t.startswith(given.trial) for t in journal.fold(journal.stream(folder.journal)).trials
-        )
+        if any(t.startswith(trial) for t in journal.fold(journal.stream(folder.journal)).trials)
     ]
     if len(owners) == 1:
         return owners[0]
     if not owners:
-        raise UserError(f"no study in {root} has a trial whose id starts with '{given.trial}'")
+        raise UserError(f"no study in {root} has a trial whose id starts with '{trial}'")
     raise UserError(f"studies {', '.join(owners)} have such a trial; say which with --study")

@@ -151,7 +151,7 @@ def _evidence(finding: Record) -> Row:
         "effect_kind": _effect_kind(finding),
         "effect_raw": words.finite(finding.get("effect_size")),
         "needed": _needed(finding.get("seeds_needed")),
-        "notes": _notes(finding),
+        "notes": notes(finding),
     }
 
 
@@ -172,7 +172,7 @@ def _needed(value: Any) -> str:
     return words.DASH if words.finite(value) is None else words.count(value)
 
 
-def _notes(record: Record) -> list[tuple[str, str]]:
+def notes(record: Record) -> list[tuple[str, str]]:
     """Remarks on a finding or a cell as (tone, text)."""
     notes = []
     if warning := words.status(record.get("status")):
@@ -221,7 +221,7 @@ def _cell(
         "values": words.settings(cell.get("best_values")),
         "parameters": words.count(cell.get("trainable_parameters")),
         "parameters_raw": words.finite(cell.get("trainable_parameters")),
-        "notes": _notes(cell),
+        "notes": notes(cell),
     }
 
 
@@ -281,7 +281,7 @@ def components(findings: Record) -> list[Row]:
             "share_raw": words.finite(item.get("share")),
             "levels": words.count(item.get("levels")),
             "notes": [
-                *_notes(item),
+                *notes(item),
                 *(
                     [("quiet", "estimated below zero, shown as zero")]
                     if item.get("clipped")

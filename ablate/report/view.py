@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import caveats, methods, rows, scope, tables, words
+from ablate.report import beside, caveats, methods, rows, scope, tables, tuning, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -42,6 +42,11 @@ def page(
         "variance": rows.comparisons(rows.variance_findings(findings), findings),
         "components": rows.components(findings),
         "cells": rows.cells(findings),
+        "beside": beside.scores(findings),
+        "averages": beside.averages(findings),
+        "tuning": tuning.rows(findings),
+        "tuning_warnings": tuning.warnings(findings),
+        "common_asks": words.plural(tuning.common(findings), "ask"),
         "failures": rows.failures(frame, findings),
         "pruned": _num_asks(frame, ("pruned",)),
         "failed_asks": _num_asks(frame, sorted(FAILED_STATUSES)),
@@ -67,6 +72,8 @@ def csv_files(findings: Record) -> dict[str, str]:
         "cells": tables.cells_csv(findings.get("cells") or []),
         "comparisons": tables.findings_csv(rows.mean_findings(findings)),
         "variance": tables.findings_csv(rows.variance_findings(findings)),
+        "beside": tables.text(findings.get("beside") or [], ()),
+        "averages": tables.text(findings.get("averages") or [], ()),
         "components": tables.text([i for i in findings.get("variance") or [] if "source" in i], ()),
     }
 

@@ -27,6 +27,8 @@ class Cell:
 
     Attributes:
         scores: seed -> score, in the metric's own unit and direction.
+        every: (split, metric) -> seed -> score: those of the other metrics and splits as well.
+        trials: seed -> id of the trial that the score is of, where the table has ids.
         failed: seed -> status of the trial that ended without a score.
         not_a_number: seeds that finished without a number for a score.
         late: seeds added after results were seen.
@@ -45,6 +47,8 @@ class Cell:
     lower_is_better: bool = False
     step: float | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
+    every: Mapping[tuple[str, str], Mapping[int, float]] = field(default_factory=dict)
+    trials: Mapping[int, str] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     not_a_number: frozenset[int] = frozenset()
     late: frozenset[int] = frozenset()
@@ -67,17 +71,31 @@ def collect(frame: pd.DataFrame) -> Cells:
     tuned = nuisances(frame)
     splits = report_splits(frame)
     confirmed: dict[Key, list[Row]] = {}
-    columns = frame.drop(columns=["environment", "reason", "trial_id"])
+    columns = frame.drop(columns=["environment", "reason"])
     for row in columns.to_dict("records"):
         rows = confirmed.setdefault((row["task"], row["backbone"], row["arm"]), [])
-        if row["stage"] in CONFIRM_STAGES and row["primary"]:
+        if row["stage"] in CONFIRM_STAGES:
             rows.append(row)
     ranking = _search_means(frame)
-    return {
-        key: _cell(_one_configuration(key, rows, tuned, ranking), key, fields[key[2]], splits,
-                   tuned, _name(frame, key[2]))
-        for key, rows in confirmed.items()
-    }  # fmt: skip
+    cells = {}
+    for key, rows in confirmed.items():
+        primary = [row for row in rows if row["primary"]]
+        chosen = _one_configuration(key, primary, tuned, ranking)
+        kept = {(row["seed"], _configuration(row, tuned)) for row in chosen}
+        every = _every([row for row in rows if (row["seed"], _configuration(row, tuned)) in kept])
+        name = _name(frame, key[2])
+        cells[key] = _cell(chosen, key, fields[key[2]], splits, tuned, name, every)
+    return cells
+
+
+def _every(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, float]]:
+    """The scores of finished trials by split and metric, then by seed; undefined ones left out."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        if row["status"] == "finished" and not math.isnan(row["score"]):
+            by_seed = found.setdefault((row["split"], row["metric"]), {})
+            by_seed[int(row["seed"])] = float(row["score"])
+    return found
 
 
 def report_splits(frame: pd.DataFrame) -> dict[str, str]:
@@ -180,6 +198,7 @@ def _cell(
     splits: Mapping[str, str],
     tuned: Sequence[str],
     name: tuple[str, str],
+    every: Mapping[tuple[str, str], Mapping[int, float]],
 ) -> Cell:
     split = splits.get(key[0])
     done = [row for row in rows if row["status"] == "finished" and row["split"] == split]
@@ -200,6 +219,8 @@ def _cell(
         lower_is_better=any(row["direction"] == "lower" for row in rows),
         step=_agreed(row["grid_step"] for row in good),
         scores=dict(sorted(scores.items())),
+        every=every,
+        trials={int(row["seed"]): row["trial_id"] for row in good if plain(row["trial_id"])},
         failed={seed: status for seed, status in sorted(failed.items()) if seed not in settled},
         not_a_number=frozenset(settled - set(scores)),
         late=frozenset(int(row["seed"]) for row in rows if row["late"]),

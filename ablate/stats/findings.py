@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ablate import frame as table
+from ablate.stats.averages import averages
+from ablate.stats.beside import scores_beside
 from ablate.stats.cells import Cell, Cells
 from ablate.stats.claims import Claim, Ruling, rule
 from ablate.stats.comparison import Comparison
@@ -36,6 +38,8 @@ class Findings:
         missing: trials without a score, and why.
         claims: what is ruled on each.
         cells: summary of each cell.
+        beside: other metrics and splits of each cell.
+        averages: those over tasks that papers print.
     """
 
     level: float
@@ -47,6 +51,8 @@ class Findings:
     missing: tuple[dict[str, Any], ...]
     claims: tuple[Ruling, ...]
     cells: tuple[dict[str, Any], ...]
+    beside: tuple[dict[str, Any], ...]
+    averages: tuple[dict[str, Any], ...]
 
     def to_json(self) -> dict[str, Any]:
         """The content of `findings.json`, in plain JSON types."""
@@ -61,6 +67,8 @@ class Findings:
             "missing": self.missing,
             "claims": [asdict(ruling) for ruling in self.claims],
             "cells": self.cells,
+            "beside": self.beside,
+            "averages": self.averages,
         }
         return {key: plain_json(value) for key, value in document.items()}
 
@@ -122,6 +130,8 @@ def analyse(
         missing=tuple(_missing(questions.frame, cells, comparisons)),
         claims=tuple(rule(claim, _serving(claim, decided)) for claim in claims),
         cells=tuple(_summary(cell, level) for cell in cells.values()),
+        beside=scores_beside(cells, level=level),
+        averages=averages(cells, level=level),
     )
 
 

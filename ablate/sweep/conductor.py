@@ -10,17 +10,18 @@ An event costs the same in a study of ten trials and of ten thousand: what may r
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from ablate import journal
-from ablate.journal import Journal, Trial
-from ablate.outcomes import Complete, Failed, Outcome, Pruned
+from ablate import journal, tuning
+from ablate.journal import Journal, State, Trial
+from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, chosen_values
+from ablate.results import TaskFacts, confirmation, starts
+from ablate.reuse import Finished
 from ablate.revision import first_seen
-from ablate.search import Tuner
 from ablate.sweep.queue import CellRun, Queue
 from trials.places import Assignment
-from trials.spec import FAILED, Json, Progress, TrialResult, TrialSpec
+from trials.spec import Json, Progress, TrialResult, TrialSpec
 
 
 class Conductor:
@@ -30,6 +31,7 @@ class Conductor:
         plan: what is to be run.
         journal: the record, open for writing.
         running: ids of the trials that an executor has.
+        halted: why nothing more is given out; trials that run are left to a later run.
         cells: state of each cell, in plan order.
     """
 
@@ -40,6 +42,8 @@ class Conductor:
         assign: Callable[[TrialSpec, Cell], Assignment],
         facts: Mapping[str, TaskFacts],
         on_event: Callable[[str | None], None] = lambda ended: None,
+        elsewhere: Callable[[str], Finished | None] = lambda trial: None,
+        limit: Callable[[State], str | None] = lambda state: None,
     ) -> None:
         """Take up a study where its journal ends.
 
@@ -49,6 +53,8 @@ class Conductor:
             assign: adds places, code and folder to a spec.
             facts: primary metric and direction of every task.
             on_event: called after each change, with the trial that ended by it or None.
+            elsewhere: a trial that another study has finished already, or None.
+            limit: why the run must stop though work is left, or None.
         """
         self.plan = plan
         self.journal = record
@@ -57,17 +63,31 @@ class Conductor:
         self._assign = assign
         self._facts = facts
         self._on_event = on_event
+        self._elsewhere = elsewhere
+        self._limit = limit
+        self.halted: str | None = None
         self._first_seen = first_seen(record.state)
         self.cells = {
-            cell.key: CellRun(place, cell, self._tuner(cell))
+            cell.key: CellRun(
+                place,
+                cell,
+                tuning.tuner(plan, cell, facts, tuning.past_of(record.state, cell.key)),
+                tuning.objectives_of(plan, cell, facts),
+            )
             for place, cell in enumerate(plan.cells)
         }
         self._queue = Queue(tuple(self.cells.values()))
         self._turns = {seed: turn for turn, seed in enumerate(plan.confirm_seeds)}
         self._measures: dict[str, list[tuple[CellRun, int]]] = defaultdict(list)
+        self._following: dict[str, list[tuple[CellRun, str]]] = defaultdict(list)
+        self._asking_after: dict[str, dict[str, CellRun]] = defaultdict(dict)
+        self._starting: dict[str, list[CellRun]] = defaultdict(list)
+        for cell in plan.cells:
+            if cell.source is not None:
+                self._starting[cell.source].append(self.cells[cell.key])
         self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
-        for run in self.cells.values():
-            self._take_up(run)
+        for cell in plan.in_order:
+            self._take_up(self.cells[cell.key])
 
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give.
@@ -75,7 +95,7 @@ class Conductor:
         What waits comes first: trials that search, then those that confirm, seed by seed. Then
         comes a new ask, of the cell that has had the fewest.
         """
-        while True:
+        while self.look() is None:
             # An ask that has nothing to train (its values are known, or break a constraint) may
             # have made the next one possible.
             while (given := self._queue.pop()) is None:
@@ -88,10 +108,38 @@ class Conductor:
             if trial.ask is not None and trial.ask in run.pruned:
                 self._end(trial, TrialResult(status="pruned", reason="its ask was pruned"))
                 continue
+            if self._take_over(trial):
+                continue
             self.journal.append(journal.started(trial.id, trial.attempts + 1))
             self.running.add(trial.id)
             self._on_event(None)
             return self._assign(trial.spec, run.cell)
+        return None
+
+    def look(self) -> str | None:
+        """Why the run must stop, if it must; once it must it must."""
+        if self.halted is None:
+            self.halted = self._limit(self.state)
+        return self.halted
+
+    def _take_over(self, trial: Trial) -> bool:
+        """Let what another study measured stand for a trial that has not begun.
+
+        Its reports come first, one by one, so that a pruner stops it where it would have.
+        """
+        found = None if trial.attempts else self._elsewhere(trial.id)
+        if found is None:
+            return False
+        self.journal.append(journal.reused(trial.id, found.study))
+        for progress in found.reports:
+            if not self.report(trial.id, progress):
+                reason = f"stopped at step {progress.step}"
+                stopped = replace(found.result, status="pruned", reason=reason, scores={},
+                                  seconds=progress.seconds)  # fmt: skip
+                self.finish(trial.id, stopped)
+                return True
+        self.finish(trial.id, found.result)
+        return True
 
     @property
     def done(self) -> bool:
@@ -115,7 +163,7 @@ class Conductor:
         if run is None or trial.ask is None or run.tuner is None or trial.failed_before:
             return True
         if trial.ask not in run.pruned and progress.step < progress.num_steps:
-            reports = self._reports(run, trial.ask)
+            reports = tuning.reports(self.state, self._ask_of(run, trial.ask), run.aims[0])
             if progress.step in reports:
                 known = {s: v for s, v in reports.items() if s <= progress.step}
                 if run.tuner.should_prune(trial.ask, known):
@@ -133,23 +181,11 @@ class Conductor:
         self.journal.append(journal.finished(trial.id, result))
         for run, number in self._measures.get(trial.id, ()):
             self._settle(run, (number,))
+        for run, identity in self._following.pop(trial.id, ()):
+            self._wait(run, identity)
+        for run in self._asking_after.pop(trial.id, {}).values():
+            self._look_at(run)
         self._on_event(trial.id)
-
-    def _tuner(self, cell: Cell) -> Tuner | None:
-        tune = self.plan.study.tune
-        if tune is None or not cell.space:
-            return None
-        direction = self._facts[cell.task].direction
-        return Tuner(
-            self.plan.study.name,
-            cell.key,
-            cell.space,
-            sampler=tune.sampler.model_dump(),
-            pruner=None if tune.pruner.name == "none" else tune.pruner.model_dump(),
-            direction="higher" if direction == "higher" else "lower",
-            parallel=tune.parallel,
-            budget=tune.budget.trials,
-        )
 
     def _take_up(self, run: CellRun) -> None:
         """Rebuild a cell from the journal, and queue what was planned but has not ended."""
@@ -157,7 +193,7 @@ class Conductor:
         if run.tuner is not None:
             for ask in asks:
                 self._take_ask(run, ask)
-            told = {ask.number: self._told(run, ask) for ask in asks}
+            told = {a.number: self._outcome(run, a.number, tuning.told) for a in asks}
             run.tuner.replay(asks, {k: v for k, v in told.items() if v is not None})
             self._settle(run, range(len(asks)))
         for ask in asks:
@@ -167,14 +203,35 @@ class Conductor:
         known = self._current(run) & self._planned_as.keys()
         for identity in sorted(known, key=self._planned_as.__getitem__):
             self._wait(run, identity)
-        self._queue.look_at(run)
+        self._look_at(run)
+
+    def _look_at(self, run: CellRun) -> None:
+        """Let a cell's search ask where it may, once there is something to start from."""
+        begin = starts(self.plan, self.state, run.cell)
+        if begin is None:
+            return
+        known = self.state.trials.get(begin[0]) if begin else None
+        if not begin or (known is not None and known.status == "finished"):
+            self._queue.look_at(run)
+        elif known is None or not known.final:
+            self._asking_after[begin[0]][run.cell.key] = run
 
     def _wait(self, run: CellRun, identity: str) -> None:
-        """Queue a trial, unless it has ended, runs or waits already."""
-        if not self.state.trials[identity].final and identity not in self.running:
-            spec = self.state.trials[identity].spec
-            turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
-            self._queue.add(run, identity, turn)
+        """Queue a trial, unless it has ended, runs or waits already; after its source, if any."""
+        trial = self.state.trials[identity]
+        if trial.final or identity in self.running:
+            return
+        spec = trial.spec
+        if spec.source is not None:
+            source = self.state.trials.get(spec.source)
+            if source is None or not source.final:
+                self._following[spec.source].append((run, identity))
+                return
+            if source.status != "finished":
+                self._end(trial, _without_start(source))
+                return
+        turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
+        self._queue.add(run, identity, turn)
 
     def _current(self, run: CellRun) -> frozenset[str]:
         """Ids of the trials that the plan asks of a cell, as far as they are known."""
@@ -198,7 +255,9 @@ class Conductor:
         """One trial a search seed; none where the values break a constraint of the study."""
         if self.plan.violated(run.cell, values) is not None:
             return []
-        return list(self.plan.specs(run.cell, values, "search"))
+        begin = starts(self.plan, self.state, run.cell)
+        assert begin is not None  # No cell asks before it has something to start from.
+        return list(self.plan.specs(run.cell, values, "search", begin))
 
     def _take_ask(
         self, run: CellRun, ask: journal.Ask, specs: list[TrialSpec] | None = None
@@ -232,24 +291,13 @@ class Conductor:
         if entries:
             self.journal.extend(entries)
 
-    def _reports(self, run: CellRun, number: int) -> dict[int, float]:
-        """Mean primary score at each step that all trials of an ask have reached."""
-        ids = self.state.asks[run.cell.key][number].trials
-        reports = [self.state.trials[t].reports for t in ids]
-        steps = sorted(set.intersection(*(set(r) for r in reports)))
-        means = {}
-        for step in steps:
-            values = [r[step]["primary"] for r in reports]
-            if all(v is not None for v in values):
-                means[step] = sum(values) / len(values)
-        return means
-
     def _settle(self, run: CellRun, numbers: Iterable[int]) -> None:
         """Tell the search what came of these asks, and draw the consequences."""
         assert run.tuner is not None
         for number in numbers:
-            ask = self.state.asks[run.cell.key][number]
-            known, retried = number in run.tuner.outcomes, self._was_retried(ask)
+            ask = self._ask_of(run, number)
+            known = number in run.tuner.outcomes
+            retried = tuning.was_retried(self.state, ask)
             outcome = self._outcome(run, number) if retried or not known else None
             if outcome is None:
                 continue
@@ -257,47 +305,19 @@ class Conductor:
                 run.tuner.record(number, outcome)
             else:
                 run.tuner.correct(number, outcome)
-        self._queue.look_at(run)
+        self._look_at(run)
         self._maybe_confirm(run)
 
-    def _told(self, run: CellRun, ask: journal.Ask) -> Outcome | None:
-        """What the search was told of an ask: that it failed, if it ever did."""
-        if self._was_retried(ask):
-            return Failed("failed before it was retried", {})
-        return self._outcome(run, ask.number)
+    def _ask_of(self, run: CellRun, number: int) -> journal.Ask:
+        return self.state.asks[run.cell.key][number]
 
-    def _was_retried(self, ask: journal.Ask) -> bool:
-        return any(self.state.trials[t].failed_before for t in ask.trials)
-
-    def _outcome(self, run: CellRun, number: int) -> Outcome | None:
-        """What came of an ask, or None while one of its trials has not ended."""
-        ask = self.state.asks[run.cell.key][number]
-        trials = [self.state.trials[t] for t in ask.trials]
-        if not trials:
-            return Failed(f"breaks {self.plan.violated(run.cell, ask.values)}", {})
-        if not all(t.final for t in trials):
-            return None
-        if any(t.status == "pruned" for t in trials):
-            return self._pruned_outcome(run, number)
-        reports = self._reports(run, number)
-        failed = next((t for t in trials if t.status in FAILED), None)
-        if failed is not None:
-            reason = failed.result.reason if failed.result is not None else None
-            return Failed(reason or failed.status, reports)
-        scores = [self._search_score(run, t) for t in trials]
-        return Complete(sum(scores) / len(scores), reports)
-
-    def _pruned_outcome(self, run: CellRun, number: int) -> Outcome:
-        """Only what was reported up to the step at which the pruner spoke, whatever ran on."""
-        trials = [self.state.trials[t] for t in self.state.asks[run.cell.key][number].trials]
-        reports = self._reports(run, number)
-        last = min(max(t.reports, default=0) for t in trials if t.status == "pruned")
-        return Pruned({s: v for s, v in reports.items() if s <= last})
-
-    def _search_score(self, run: CellRun, trial: Trial) -> float:
-        assert trial.result is not None
-        scores = trial.result.scores[run.cell.template.splits.search]
-        return scores[self._facts[run.cell.task].primary]
+    def _outcome(
+        self, run: CellRun, number: int, of: Callable[..., Outcome | None] = tuning.outcome
+    ) -> Outcome | None:
+        """What came of an ask, or, with `tuning.told`, what the search was told of it."""
+        ask = self._ask_of(run, number)
+        broken = None if ask.trials else self.plan.violated(run.cell, ask.values)
+        return of(self.state, ask, run.cell.template.splits.search, run.aims, broken)
 
     def _maybe_confirm(self, run: CellRun) -> None:
         """Plan the confirmation once the search of a cell is over."""
@@ -309,17 +329,21 @@ class Conductor:
             for rank, ask in enumerate(best, 1):
                 if rank not in known or known[rank].ask != ask.number:
                     self.journal.append(journal.chosen(run.cell.key, rank, ask.number, ask.values))
+        if starts(self.plan, self.state, run.cell) is None:
+            return  # Until the cell that it starts from has chosen.
         run.confirming = True
         planned = self._confirmation(run)
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
         for _, spec in planned:
             self._wait(run, spec.id)
+        for follower in self._starting.get(run.cell.key, ()):
+            self._maybe_confirm(follower)
+            self._look_at(follower)
 
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
         """The specs that confirm a cell, seeds first so that cells can be compared early."""
-        chosen = chosen_values(self.plan, self.state, run.cell)
-        by_rank = [list(self.plan.specs(run.cell, values, "confirm")) for values in chosen]
+        by_rank = [specs for _, specs in confirmation(self.plan, self.state, run.cell)]
         return [(rank, spec) for specs in zip(*by_rank, strict=True)
                 for rank, spec in enumerate(specs, 1)]  # fmt: skip
 
@@ -331,3 +355,10 @@ class Conductor:
             return False
         # An ask whose outcome is known is open again while one of its trials is retried.
         return all(self._outcome(run, ask.number) for ask in asks)
+
+
+def _without_start(source: Trial) -> TrialResult:
+    """The end of a trial whose source has nothing to start from."""
+    why = source.result.reason if source.result is not None else None
+    reason = f"trial {source.id[:12]}, which it starts from, has {source.status}"
+    return TrialResult(status="crashed", reason=f"{reason}: {why}" if why else reason)

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ablate.objectives import Objective
 from ablate.plan import Cell
 from ablate.search import Tuner
 
@@ -16,6 +17,7 @@ class CellRun:
         place: its place in the plan.
         cell: the cell.
         tuner: its search; None when nothing is tuned.
+        aims: what the search makes better.
         pruned: numbers of asks that the pruner has stopped.
         confirming: whether the confirmation has been planned.
     """
@@ -23,6 +25,7 @@ class CellRun:
     place: int
     cell: Cell
     tuner: Tuner | None
+    aims: tuple[Objective, ...] = ()
     pruned: set[int] = field(default_factory=set)
     confirming: bool = False
 

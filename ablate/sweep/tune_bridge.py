@@ -34,6 +34,7 @@ class Desk(Searcher):  # type: ignore[misc]
         self.engines = engines
         self.stopping = False
         self.trial_of: dict[str, str] = {}
+        self.cut_off: set[str] = set()
         self.last_error = "no message"
         self._held: Assignment | None = None
 
@@ -44,6 +45,8 @@ class Desk(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> Any:
         """The next assignment, None while there is none, or the end."""
         self.engines.look()
+        if self.conductor.look() is not None:
+            self.stopping = True
         if self.stopping or self.conductor.done:
             return None if self.conductor.running and not self.stopping else Searcher.FINISHED
         if self._held is None:
@@ -97,14 +100,21 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
         """Go on, or stop what the pruner stops."""
         identity = self.desk.trial_of[trial.trial_id]
         if self.desk.conductor.report(identity, read_progress(json.loads(result[PROGRESS]))):
+            if self.desk.conductor.look() is not None:
+                # It goes on from its checkpoint in a later run.
+                self.desk.stopping = True
+                self.desk.cut_off.add(identity)
+                self.desk.engines.stop(identity)
+                return str(TrialScheduler.STOP)
             return str(TrialScheduler.CONTINUE)
         self.desk.engines.stop(identity)
         self._finish(trial, result)
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """The trial came to its end."""
-        self._finish(trial, result)
+        """The trial came to its end, or was cut off where the run must stop."""
+        if self.desk.trial_of[trial.trial_id] not in self.desk.cut_off:
+            self._finish(trial, result)
 
     def _finish(self, trial: Any, result: Mapping[str, Any]) -> None:
         made = TrialResult.from_json(json.loads(result[RESULT]))

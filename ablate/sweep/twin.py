@@ -9,7 +9,8 @@ def run(conductor: Conductor, *, limit: int | None = None, pack: int = 1) -> int
 
     Args:
         conductor: the study.
-        limit: stop after this many trials have ended; None for all.
+        limit: stop after this many trials have ended; None for all. A limit of the conductor's
+            own ends the loop as well, in mid-trial.
         pack: how many train together.
 
     Returns:
@@ -26,6 +27,8 @@ def run(conductor: Conductor, *, limit: int | None = None, pack: int = 1) -> int
             for event in engine.advance():
                 if event.progress is not None:
                     if conductor.report(event.trial, event.progress):
+                        if conductor.look() is not None:
+                            return ended
                         continue
                     engine.leave(event.trial, "pruned")
                 conductor.finish(event.trial, event.result)

@@ -14,6 +14,7 @@ from ablate.frame import NUISANCE_PREFIX, plain
 from ablate.journal import Trial
 from ablate.tracking.client import MAX_METRICS, Point
 from ablate.tracking.facts import CellInfo, StudyInfo
+from trials import catalogue
 from trials.spec import FAILED, Json
 
 MAX_PARAM = 6000
@@ -92,6 +93,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
         "ablate.data_digest": spec.get("data_digest") or "",
         "ablate.backbone_digest": spec.get("backbone_digest") or "",
         "ablate.stale": str(cell is None).lower(),
+        **({} if trial.reused_from is None else {"ablate.reused_from": trial.reused_from}),
         **_environment_tags(result),
         **({} if cell is None else row_tags(row(trial, cell, study))),
     }
@@ -125,6 +127,7 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
         "study": study.name,
         "revision": trial.revision,
         "late": trial.late,
+        "reused_from": trial.reused_from,
         "stage": spec["stage"],
         "seed": spec["seed"],
         "split": cell.search_split if search else cell.report_split,
@@ -153,13 +156,21 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
 
 
 def nuisance(spec: Mapping[str, Json], name: str) -> Json:
-    """A tuned value from the trial's own spec: a field of the method, else of the recipe."""
+    """A tuned value from the trial's own spec: a field of the method, else of the recipe.
+
+    A spec leaves out a method's later fields where they have their defaults.
+    """
     if name in spec["hyperparameters"]:
         return spec["hyperparameters"][name]
     value: Json = spec["recipe"]
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return value if value is not None else _later_default(spec["method"], name)
+
+
+def _later_default(method: str, name: str) -> Json:
+    known = catalogue.method_fields(method) if method in catalogue.methods() else {}
+    return known[name].canonical(known[name].default) if name in known else None
 
 
 def row_tags(content: Mapping[str, Json]) -> dict[str, str]:
@@ -188,6 +199,7 @@ def table_rows(content: Mapping[str, Json], trial: str) -> Iterator[dict[str, An
             "environment")  # fmt: skip
     base = {
         **{name: content[name] for name in same},
+        "reused_from": content.get("reused_from"),
         **{name: _joined(value) for name, value in content["factors"].items()},
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in content["nuisances"].items()},
         "metric": content["primary"],

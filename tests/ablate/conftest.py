@@ -7,6 +7,7 @@ import pytest
 
 # pytest imports test files by path; what they share lies beside them.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "sweep"))
 
 from mini_study import Ran, run_mini  # noqa: E402
 

@@ -1,6 +1,7 @@
 """Answers: frame, findings and page from the journal, and how often results were looked at."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -110,3 +111,54 @@ def test_stale_trials_are_said_and_not_shown(study: Ablation) -> None:
     caveats = answers.about(fewer.resolved, fewer.state, None)["caveats"]
     assert any(text.startswith("2 ended trials belong to") for text in caveats)
     assert set(fewer.results().query("stage == 'confirm'")["seed"]) == {0}
+
+
+def shared(study: Ablation, tmp_path: Path, *, known: int) -> Ablation:
+    """The study on data of which so many rows of test stand in train as well."""
+    folder = tmp_path / "data" / "tiny_acceptability"
+    folder.mkdir(parents=True)
+    rows = {split: [{"sentence": f"It is {split} {i}.", "label": i % 2} for i in range(number)]
+            for split, number in (("train", 300), ("validation", 20), ("test", 100))}  # fmt: skip
+    rows["test"][:known] = rows["train"][:known]
+    for split, found in rows.items():
+        text = "".join(json.dumps(row) + "\n" for row in found)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return api.load(keys(), store=study.profile.store, device="cpu", data=[tmp_path / "data"])
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_rows_of_train_among_those_shown_are_a_caveat(
+    study: Ablation, tmp_path: Path, known: int
+) -> None:
+    place = tmp_path / "other"
+    caveats = answers.about(
+        (other := shared(study, place, known=known)).resolved, other.state, None
+    )["caveats"]
+    expected = "On tiny_acceptability, of 100 rows of test 1 also stand in train."
+    assert (expected in caveats) is bool(known)
+
+
+def test_rows_that_were_cut_are_a_caveat(study: Ablation) -> None:
+    state = study.state
+    trial = next(iter(state.trials.values()))
+    assert trial.result_json is not None
+    assert trial.result_json["num_truncated"] == {"train": 0, "validation": 0}
+    assert not any(
+        "lost their end" in c for c in answers.about(study.resolved, state, None)["caveats"]
+    )
+    rows = study.resolved.tasks["tiny_acceptability"].num_examples
+    trial.result_json["num_truncated"] = {"train": rows["train"] // 4, "validation": 0, "gone": 9}
+    found = answers.about(study.resolved, state, None)["caveats"]
+    assert (
+        "Rows are longer than what trials read of them (`max_length`, or the backbone's context) "
+        "and lost their end: 25 % of tiny_acceptability's train." in found
+    )
+
+
+def test_the_page_names_the_commit_of_data_from_the_hub(study: Ablation) -> None:
+    resolved = study.resolved
+    task = replace(resolved.tasks["tiny_acceptability"], origin="me/data, at 0123")
+    hub = replace(resolved, tasks={"tiny_acceptability": task})
+    about = answers.about(hub, study.state, None)
+    assert "data of tiny_acceptability: me/data, at 0123" in about["environment"]
+    assert hub.to_json()["data"]["tiny_acceptability"]["origin"] == "me/data, at 0123"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mini_study import Ran, keys, write
+from mini_study import Ran, keys, run_mini, write
 
 from ablate import api
 from ablate.api import Ablation
@@ -178,3 +178,43 @@ def test_a_table_from_elsewhere(tmp_path: Path) -> None:
     for level in (0.5, 1.0):
         with pytest.raises(UserError, match="--level"):
             api.report_table(path, tmp_path / "out", baselines=[], level=level)
+
+
+METRIC = """
+def cost(predictions, labels):
+    return float((predictions != labels).sum())
+
+cost.direction = "lower"
+"""
+
+
+def test_a_task_of_ones_own_with_a_metric_of_ones_own(tmp_path: Path) -> None:
+    """From files to the frame: labels that are numbers, a metric that is better when lower."""
+    folder = tmp_path / "stars"
+    folder.mkdir()
+    own = "own_of_test_api.py"
+    (tmp_path / own).write_text(METRIC)
+    (folder / "task.yaml").write_text(
+        "task: stars\nkind: classification\ntext: review\nlabel: stars\nlabels: [1, 3, 5]\n"
+        f"metrics: [accuracy, '{own}:cost']\nprimary: {own}:cost\ngroup: product\n"
+    )
+    for split, number in (("train", 48), ("validation", 12)):
+        rows = [{"review": f"{'good' if i % 3 else 'bad'} {split} {i}", "stars": (1, 3, 5)[i % 3],
+                 "product": i // 2} for i in range(number)]  # fmt: skip
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text("\ufeff" + text, encoding="utf-8")
+    changes = {"tasks": ["./stars"], "use": [own], "tune": None, "claims": []}
+    ran = run_mini(tmp_path, **changes)
+    study = api.load(ran.file, store=str(ran.store), device="cpu")
+    table = study.results()
+    costs = table[table["metric"] == f"{own}:cost"]
+    assert set(costs["direction"]) == {"lower"}
+    assert costs["primary"].all()
+    for trial, rows in table[table["split"] == "validation"].groupby("trial_id"):
+        said = study.predictions(str(trial), "validation")
+        by_metric = rows.set_index("metric")["score"]
+        assert by_metric[f"{own}:cost"] == (said["prediction"] != said["label"]).sum()
+        assert set(said["label"]) == {"1", "3", "5"}
+    digests = [trial.spec_json["code"] for trial in ran.state().trials.values()]
+    assert all(set(code) == {own} for code in digests)
+    assert all(f["unit"] for f in study.findings()["findings"])

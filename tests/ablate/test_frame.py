@@ -193,3 +193,49 @@ def test_one_trial_told_twice_counts_once() -> None:
     twice = pd.concat([ROWS.assign(trial_id=list("abcd"))] * 2)
     assert len(frame.check(twice)) == 4
     assert "repeats row" in mistakes(twice.assign(trial_id=list("abcdefgh")))
+
+
+def two_studies(first: list[int], second: list[int]) -> pd.DataFrame:
+    """One arm in two studies of a store; the second took over what the first had trained."""
+    rows = [
+        {"study": study, "arm": "a", "method": "m", "seed": seed, "score": seed / 10,
+         "trial_id": f"t{seed}",
+         "reused_from": "one" if study == "two" and seed in first else None}
+        for study, seeds in (("one", first), ("two", second))
+        for seed in seeds
+    ]  # fmt: skip
+    return frame.check(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ([0, 1], [0, 1], {"one": [0, 1]}),
+        ([0, 1], [0, 1, 2], {"two": [0, 1, 2]}),
+        ([0, 1, 2], [0, 1], {"one": [0, 1, 2]}),
+        ([0, 1, 2], [2, 3], {"one": [0, 1, 2], "two": [3]}),
+        ([0, 1], [2, 3], {"one": [0, 1], "two": [2, 3]}),
+    ],
+)
+def test_a_trial_of_two_studies_is_one_measurement(
+    first: list[int], second: list[int], kept: dict[str, list[int]]
+) -> None:
+    table = two_studies(first, second)
+    found = {str(study): list(part["seed"]) for study, part in table.groupby("study")}
+    assert found == kept
+    assert table["trial_id"].is_unique
+
+
+def test_a_cell_whose_trials_all_stay_elsewhere_is_not_there_with_its_search() -> None:
+    rows = [
+        {"study": study, "arm": "a", "method": "m", "seed": 0, "score": 0.5, "stage": stage,
+         "trial_id": identity, "tune.x": 1.0}
+        for study, stage, identity in (
+            ("one", "confirm", "c"), ("two", "confirm", "c"), ("two", "search", "s"),
+            ("one", "search", "r"), ("one", "search", "q"),
+        )
+    ]  # fmt: skip
+    rows[-1]["tune.x"] = 2.0
+    table = frame.check(pd.DataFrame(rows))
+    assert set(table["study"]) == {"one"}
+    assert len(table) == 3

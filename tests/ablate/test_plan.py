@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ablate.plan import Cell, Plan, plan
 from ablate.study import Study
+from ablate.tracking.records import nuisance
 from trials import catalogue
 from trials.errors import UserError
 from trials.spec import Splits, TrialSpec
@@ -71,6 +72,68 @@ def test_a_spec_holds_the_whole_recipe() -> None:
     assert isinstance(spec.recipe.epochs, float)
     assert (spec.seed, spec.stage) == (2, "confirm")
     assert TrialSpec.from_json(spec.to_json()).id == spec.id
+
+
+BEFORE = {
+    "lora": "282bdcf7caf03870dfff9a3cea9f127cd76a2b8a1b62e9d9d4c038b2eec5db19",
+    "mtlora": "3e54aa88e07c32f01d099c324190f780890b1a8d529683d62e1ecf201bc65788",
+    "tlora": "638de00bfe34687288acc2ab590d913bd92bdcc8d72fedb2f4acf27b3edb73d2",
+    "lora_mini": "aff2609c9f68e0a83b006b3dd3240528b23d8c58331f0fae6edb45229649fa67",
+    "triadaptlora": "2df93f89ebd850082b0d6eecda8fed5243705f5b9faa12c6c0d9db9e75ca1ccc",
+    "adalora": "03bb6a0a47bfc46e2dee12f81516607e79eac273c2da65bf6a85ac93e89b119d",
+    "increlora": "19d093e291d47c27a5c42328501c43edb5987396698abe28db14ba005d1be204",
+    "adapter": "7e2e204e82085cbaa3006f261e11c6a60235acecdfcf416740492555136f265c",
+}
+"""Ids of trials of numerics 2, as they were before their methods got their later fields."""
+
+
+@pytest.mark.parametrize("method", BEFORE)
+def test_a_later_field_changes_an_id_only_where_it_is_used(method: str) -> None:
+    later = {n: f for n, f in catalogue.method_fields(method).items() if f.later}
+    assert later or method == "mtlora"
+    typed = {name: item.default for name, item in later.items() if item.default is not None}
+    for arm in ({"method": method}, {"method": method, **typed}):
+        (cell,) = plan(study(arms=[arm])).cells
+        assert replace(cell.template, numerics=2).id == BEFORE[method]
+        assert cell.arm.fields.keys() == catalogue.method_fields(method).keys()
+    for name, item in later.items():
+        choices = (True, False) if item.kind == "bool" else item.choices or (["b_train"],)
+        other = next(choice for choice in choices if choice != item.default)
+        (cell,) = plan(study(arms=[{"method": method, name: other}])).cells
+        assert replace(cell.template, numerics=2).id != BEFORE[method]
+        assert cell.template.hyperparameters[name] == other
+
+
+def test_a_later_field_may_be_tuned() -> None:
+    space = {**TUNE["space"], "restart": {"choices": [True, False]}}
+    made = plan(study(arms=[{"method": "increlora"}], tune={**TUNE, "space": space}))
+    (cell,) = made.cells
+    default = made.spec(cell, {"learning_rate": 1e-3, "restart": True}, 1, "search")
+    other = made.spec(cell, {"learning_rate": 1e-3, "restart": False}, 1, "search")
+    assert "restart" not in default.hyperparameters
+    assert other.hyperparameters["restart"] is False
+    assert nuisance(default.to_json(), "restart") is True
+    assert nuisance(other.to_json(), "restart") is False
+    assert nuisance(other.to_json(), "learning_rate") == 1e-3
+    assert nuisance(other.to_json(), "no_such_field") is None
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"method": "mtlora", "structure": {"each": ["shim", "icfm"]}, "initial": "zero_core"},
+         "initial zero_core: icfm would never train"),
+        ({"method": "lora_mini", "zero": {"each": [["a_train"], ["a_aux"]]}},
+         "zero names a_aux, which is frozen"),
+        ({"method": "triadaptlora", "start": {"each": ["single", "abc0"]}},
+         "start abc0 would never train"),
+    ],
+)  # fmt: skip
+def test_a_start_that_can_never_train_is_refused_with_its_reason(
+    arm: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        study(arms=[arm])
 
 
 def test_data_and_backbones_come_from_outside() -> None:

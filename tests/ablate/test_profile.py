@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ablate.profile import Profile
+from ablate.profile import Profile, deadline
 from trials.errors import UserError
 
 
@@ -142,3 +142,35 @@ def test_a_pack_is_auto_or_a_number_from_one(tmp_path: Path, pack: str) -> None:
 def test_a_device_that_is_not_known(tmp_path: Path, device: str) -> None:
     with pytest.raises(UserError, match="not known"):
         read(tmp_path / "none.toml", {"device": device})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("8h", 28800), ("90m", 5400), ("2d", 172800), ("1.5h", 5400), ("9s", 9)]
+)
+def test_a_deadline_may_be_a_duration(text: str, seconds: float) -> None:
+    assert deadline(text, 100.0) == 100.0 + seconds
+
+
+def test_a_deadline_may_be_a_time() -> None:
+    assert deadline("1970-01-01T00:01:40+00:00", 7.0) == 100.0
+    assert deadline("2026-03-01 18:00", 7.0) == deadline("2026-03-01T18:00:00", 9.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"deadline": "tomorrow"}, "deadline must be a time such as '2026-03-01 18:00' or 8h"),
+        ({"max_cost": 5.0}, "max_cost: needs price_per_gpu_hour"),
+        ({"max_cost": -1.0, "price_per_gpu_hour": 2.0}, "max_cost: must be above 0, but got -1"),
+        ({"price_per_gpu_hour": 0.0}, "price_per_gpu_hour: must be above 0, but got 0"),
+    ],
+)
+def test_limits_that_make_no_sense(tmp_path: Path, flags: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Profile.read(flags, environment={}, file=tmp_path / "none")
+
+
+def test_limits_come_from_everywhere(tmp_path: Path) -> None:
+    environment = {"ABLATE_PRICE_PER_GPU_HOUR": "2.5", "ABLATE_DEADLINE": "8h"}
+    found = Profile.read({"max_cost": 10.0}, environment=environment, file=tmp_path / "none")
+    assert (found.price_per_gpu_hour, found.max_cost, found.deadline) == (2.5, 10.0, "8h")

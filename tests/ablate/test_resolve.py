@@ -57,6 +57,20 @@ def test_what_is_not_on_this_machine_stays_provisional(tmp_path: Path) -> None:
     assert found.facts["mrpc"].direction == "higher"
 
 
+def test_a_folder_whose_rows_are_on_the_hub_stays_provisional(tmp_path: Path) -> None:
+    folder = a_task(tmp_path / "mine", hub={"id": "me/mine"}, labels=["a", "b", "c"])
+    here = resolved(tmp_path, tasks=["./mine"])
+    assert not here.unresolved
+    assert here.to_json()["data"]["mine"]["rows"] == {"train": 40, "validation": 40}
+    for split in ("train", "validation"):
+        (folder / f"{split}.jsonl").unlink()
+    away = resolved(tmp_path, tasks=["./mine"])
+    assert away.unresolved == ("task './mine' is not on this machine",)
+    assert away.to_json()["data"] == {}
+    assert away.facts["mine"].num_outputs == 3
+    assert resolve.check_targets(away)[away.plan.cells[0].key][1] == 3 * 128 + 3
+
+
 def test_ids_follow_the_data_and_nothing_of_the_machine(tmp_path: Path) -> None:
     a_task(tmp_path / "one" / "mine")
     a_task(tmp_path / "two" / "mine")

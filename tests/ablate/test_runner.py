@@ -163,3 +163,83 @@ def test_two_runs_of_a_study_at_once_are_refused(ran: Ran, tmp_path: Path) -> No
         pytest.raises(UserError, match="is being run by"),
     ):
         study.run(ALONE)
+
+
+def again(store: Path, name: str, **changes: Any) -> Any:
+    """A study without a search, under another name in the same store."""
+    study = api.load(keys(study=name, tune=None, **changes), store=str(store), device="cpu")
+    assert study.run(ALONE) == "done"
+    return study
+
+
+def test_a_trial_of_another_study_is_taken_over_with_its_files(tmp_path: Path) -> None:
+    one = [{"method": "lora", "rank": 4}]
+    changes: dict[str, Any] = {"arms": one, "baselines": [], "claims": []}
+    first = again(tmp_path / "store", "first", **changes)
+    second = again(tmp_path / "store", "second", **changes, confirm={"seeds": 3})
+    kinds = [e.kind for e in journal.read(second.folder.journal)]
+    assert (kinds.count("reused"), kinds.count("started"), kinds.count("finished")) == (2, 1, 3)
+    old, new = first.state.trials, second.state.trials
+    for identity, trial in new.items():
+        assert trial.reused_from == ("first" if identity in old else None)
+        if identity in old:
+            assert trial.result == old[identity].result
+            assert trial.progress == old[identity].progress
+        files = {path.name for path in second.folder.trial(identity).iterdir()}
+        assert {"adapter.safetensors", "predictions_validation.jsonl.gz"} <= files
+    table = second.results()
+    shared = table[table["trial_id"].isin(list(old))]
+    assert set(shared["reused_from"]) == {"first"}
+    (standing,) = second.standings()
+    assert standing.reused == 2
+    assert (second.export(next(iter(old)), tmp_path / "out") / "adapter_config.json").is_file()
+    own = again(tmp_path / "store", "third", **changes, reuse=False)
+    assert not any(t.reused_from for t in own.state.trials.values())
+    assert [e.kind for e in journal.read(own.folder.journal)].count("started") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mini", "a study cannot start from itself"),
+        ("nothing", "no study called 'nothing'"),
+    ],
+)
+def test_a_study_to_start_from_must_be_there(tmp_path: Path, name: str, message: str) -> None:
+    tune = {**keys()["tune"], "warm_start": name}
+    study = api.load(keys(tune=tune), store=str(tmp_path / "store"), device="cpu")
+    with pytest.raises(UserError, match=message):
+        study.run(ALONE)
+
+
+def test_a_search_starts_from_a_finished_study(ran: Ran, tmp_path: Path) -> None:
+    copy = ran.copy(tmp_path)
+    tune = {**keys()["tune"], "warm_start": "mini"}
+    other = keys(study="later", tune=tune, arms=[{"method": "lora", "rank": 4}], claims=[])
+    study = api.load(other, store=str(copy.store), device="cpu")
+    assert study.run(Options(in_process=True, tracking=False, limit=1)) == "stopped"
+    (revision,) = study.state.revisions
+    ((key, told),) = revision.contents["warm"].items()
+    assert key == study.plan().cells[0].key
+    past = [ask.values for ask in copy.state().asks[next(iter(copy.state().asks))]]
+    assert [item["values"] for item in told] == past
+    assert study.run(ALONE) == "done", "resumed by the same asks"
+
+
+def test_a_run_stops_at_what_it_may_cost_and_goes_on_without_the_limit(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"arms": [{"method": "lora", "rank": 4}], "claims": []}
+    place = {"store": str(tmp_path / "store"), "device": "cpu"}
+    mine = keys(tune=None, **changes)
+    dear = api.load(mine, **place, price_per_gpu_hour=3600.0, max_cost=0.01)
+    assert dear.run(ALONE) == "stopped"
+    state = dear.state
+    assert state.ended == "stopped"
+    assert str(state.why).startswith("max_cost 0.01 is reached: ")
+    assert len([t for t in state.trials.values() if t.final]) < 2
+    assert dear.run(ALONE) == "stopped", "and again, before anything is trained"
+    late = api.load(mine, **place, deadline="2020-01-01 00:00")
+    assert late.run(ALONE) == "stopped"
+    assert "the deadline 2020-01-01 00:00 has passed" in str(late.state.why)
+    free = api.load(mine, **place)
+    assert free.run(ALONE) == "done"
+    assert free.state.why is None

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate import search
+from ablate.outcomes import Past
 from ablate.samplers import PRUNERS, SAMPLERS, build_pruner
 from ablate.search import (
     EXHAUSTIVE,
@@ -67,6 +68,7 @@ def tuner(
     parallel: int = 3,
     budget: int = 20,
     cell: str = "lora/cola",
+    **more: Any,
 ) -> Tuner:
     options: dict[str, Any] = {"name": sampler} if isinstance(sampler, str) else sampler
     if options.get("name") == "tpe":
@@ -77,9 +79,10 @@ def tuner(
         MIXED if space is None else space,
         sampler=options,
         pruner=pruner,
-        direction=direction,
+        directions=(direction,) if isinstance(direction, str) else direction,
         parallel=parallel,
         budget=budget,
+        **more,
     )
 
 
@@ -505,3 +508,283 @@ def test_importing_the_search_imports_no_optuna() -> None:
     code = "import sys, ablate.search; sys.exit('optuna' in sys.modules)"
     root = Path(search.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- constraints
+
+
+def small(values: Mapping[str, Any]) -> str | None:
+    return None if values["learning_rate"] < 1e-3 else "learning_rate < 1e-3"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii"])
+def test_values_that_break_a_constraint_are_drawn_again_and_are_no_ask(sampler: str) -> None:
+    made = run(tuner(sampler=sampler, budget=12, violated=small), random.Random(4))
+    assert len(made.asks) == 12
+    assert all(ask.values["learning_rate"] < 1e-3 for ask in made.asks)
+    again = run(tuner(sampler=sampler, budget=12, violated=small))
+    assert again.asks == made.asks
+    free = run(tuner(sampler=sampler, budget=12))
+    assert any(ask.values["learning_rate"] >= 1e-3 for ask in free.asks)
+
+
+def test_a_search_under_constraints_is_replayed() -> None:
+    cut = run(tuner(budget=12, violated=small), random.Random(9), 13)
+    again = tuner(budget=12, violated=small)
+    again.replay(cut.asks, cut.outcomes)
+    for ask in again.asks:
+        if ask.number not in cut.outcomes:
+            again.record(ask.number, verdict(again, ask))
+    assert run(again).asks == run(tuner(budget=12, violated=small)).asks
+
+
+@pytest.mark.parametrize("name", sorted(EXHAUSTIVE))
+def test_a_finite_space_ends_with_the_combinations_that_hold(name: str) -> None:
+    def violated(values: Mapping[str, Any]) -> str | None:
+        return None if values["alpha"] <= 8 * values["layers"] else "alpha <= 8 * layers"
+
+    made = run(tuner(FINITE, sampler=name, budget=99, violated=violated), random.Random(2))
+    assert len(made.asks) == 9
+    assert all(violated(ask.values) is None for ask in made.asks)
+    assert made.spent()
+
+
+def test_chance_draws_where_the_sampler_finds_nothing_that_holds() -> None:
+    """Few values hold; whoever learns from the past alone may never meet them."""
+
+    def narrow(values: Mapping[str, Any]) -> str | None:
+        return None if 0.5 < values["x"] < 0.51 else "x is elsewhere"
+
+    space = {"x": {"low": 0.0, "high": 1.0}}
+    made = run(tuner(space, budget=4, violated=narrow))
+    assert [narrow(ask.values) for ask in made.asks] == [None] * 4
+
+
+def test_where_nothing_holds_a_finite_space_ends_and_an_endless_one_asks_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "MOST_DRAWS", 30)
+    never = "nothing holds"
+    assert run(tuner(FINITE, sampler="grid", violated=lambda values: never)).asks == ()
+    made = run(tuner(budget=2, violated=lambda values: never))
+    assert len(made.asks) == 2
+
+
+# ---------------------------------------------------------------- several objectives
+
+
+def costly(ask: Ask) -> Complete:
+    x, y = ask.values["x"], ask.values["y"]
+    return Complete(-((x - 0.7) ** 2) - (y - 0.7) ** 2, others=(x**2 + y**2,))
+
+
+SQUARE = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
+MANY: tuple[Any, ...] = ("higher", "lower")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii", "nsgaiii"])
+def test_several_objectives_do_not_depend_on_what_finished_first(sampler: str) -> None:
+    def trained(order: random.Random | None) -> Tuner:
+        options: dict[str, Any] = {"name": sampler}
+        if "nsga" in sampler:
+            options["population_size"] = 4
+        made = tuner(SQUARE, sampler=options, direction=MANY, budget=16)
+        running: list[Ask] = []
+        while not made.spent() or running:
+            if made.ready() and (order is None or not running or order.random() < 0.6):
+                running.append(made.ask())
+            else:
+                ask = running.pop(0 if order is None else order.randrange(len(running)))
+                made.record(ask.number, costly(ask))
+        return made
+
+    first, second = trained(None), trained(random.Random(3))
+    assert first.asks == second.asks
+    assert first.best(3) == second.best(3)
+    scores = {n: o.scores for n, o in first.outcomes.items() if isinstance(o, Complete)}
+    (best,) = first.best(1)
+    assert scores[best.number][0] == max(score for score, _ in scores.values())
+
+
+def test_the_best_of_several_objectives_come_from_the_front_first() -> None:
+    made = tuner(SQUARE, direction=MANY, parallel=9, budget=9)
+    for scores in ((0.8, 9.0), (0.9, 5.0), (0.85, 7.0), (0.1, 1.0)):
+        made.record(made.ask().number, Complete(scores[0], others=scores[1:]))
+    assert [ask.number for ask in made.best(4)] == [1, 3, 2, 0]
+
+
+def test_a_score_of_any_objective_that_is_no_number_fails_the_ask() -> None:
+    made = tuner(SQUARE, direction=MANY)
+    made.ask()
+    made.record(0, Complete(0.5, others=(math.inf,)))
+    assert made.outcomes[0] == Failed("score is inf", {})
+
+
+def test_what_does_not_fit_several_objectives_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="pruner: pruner 'median' compares one score"):
+        tuner(direction=MANY, pruner=PRUNERS_IN_USE["median"])
+    with pytest.raises(UserError, match=r"'cmaes' (takes one objective|needs the package)"):
+        tuner(direction=MANY, sampler="cmaes")
+
+
+# ---------------------------------------------------------------- budgets of seconds
+
+
+def slow(made: Tuner, ask: Ask) -> Outcome:
+    return Complete(curve(ask)[6], seconds=10.0)
+
+
+def timed(made: Tuner, order: random.Random | None = None) -> Tuner:
+    running: list[Ask] = []
+    while not made.spent() or running:
+        if made.ready() and (order is None or not running or order.random() < 0.6):
+            running.append(made.ask())
+        else:
+            ask = running.pop(0 if order is None else order.randrange(len(running)))
+            made.record(ask.number, slow(made, ask))
+    return made
+
+
+@pytest.mark.parametrize(("parallel", "asks"), [(1, 4), (3, 6)])
+def test_seconds_end_a_search_by_what_the_next_ask_sees(parallel: int, asks: int) -> None:
+    """35 seconds at 10 an ask: the fourth ask reaches them, and as many more were in flight."""
+    made = timed(tuner(parallel=parallel, budget=99, seconds=35.0))
+    assert len(made.asks) == asks
+    other = timed(tuner(parallel=parallel, budget=99, seconds=35.0), random.Random(8))
+    assert other.asks == made.asks
+    again = tuner(parallel=parallel, budget=99, seconds=35.0)
+    again.replay(made.asks, made.outcomes)
+    assert again.spent()
+
+
+def test_under_seconds_a_finite_space_ends_and_does_not_repeat_for_ever() -> None:
+    made = timed(tuner({"alpha": {"choices": [8, 16, 32]}}, budget=99, seconds=1e9))
+    assert {ask.values["alpha"] for ask in made.asks} == {8, 16, 32}
+    assert made.spent()
+
+
+def test_asks_that_take_no_time_end_with_their_number() -> None:
+    made = tuner(budget=7, seconds=5.0)
+    while made.ready():
+        made.record(made.ask().number, Failed("crashed at once"))
+    assert len(made.asks) == 7
+
+
+# ---------------------------------------------------------------- starting from an earlier study
+
+
+def near(x: float) -> float:
+    return -abs(x - 0.8)
+
+
+EARLIER = [Past({"x": x / 20}, (near(x / 20),)) for x in range(20)]
+
+
+def test_what_an_earlier_study_learned_is_told_first_and_costs_no_ask() -> None:
+    made = tuner({"x": {"low": 0.0, "high": 1.0}}, parallel=1, budget=10, past=EARLIER)
+    while made.ready():
+        ask = made.ask()
+        made.record(ask.number, Complete(near(ask.values["x"])))
+    assert len(made.asks) == 10
+    assert sum(abs(ask.values["x"] - 0.8) < 0.2 for ask in made.asks) > 6
+    assert all(0 <= ask.number < 10 for ask in made.best(5))
+    cold = tuner({"x": {"low": 0.0, "high": 1.0}}, parallel=1, budget=10)
+    assert cold.ask().values != made.asks[0].values
+
+
+def test_a_search_that_learned_is_replayed_with_what_it_learned() -> None:
+    made = run(tuner({"x": {"low": 0.0, "high": 1.0}}, budget=8, past=EARLIER))
+    again = tuner({"x": {"low": 0.0, "high": 1.0}}, budget=8, past=EARLIER)
+    again.replay(made.asks, made.outcomes)
+    assert again.asks == made.asks
+    with pytest.raises(UserError, match="would now ask 0"):
+        tuner({"x": {"low": 0.0, "high": 1.0}}, budget=8).replay(made.asks, made.outcomes)
+
+
+def test_what_does_not_fit_the_space_is_passed_over() -> None:
+    space = {"x": {"low": 0.0, "high": 0.5}, "y": {"choices": [[1], None]}}
+    past = [
+        Past({"x": 0.25, "y": [1]}, (1.0,)),
+        Past({"x": 0.75, "y": [1]}, (1.0,)),
+        Past({"x": 0.25, "y": [2]}, (1.0,)),
+        Past({"x": True, "y": None}, (1.0,)),
+        Past({"x": 0.25}, (1.0,)),
+    ]
+    made = tuner(space, past=past)
+    assert [t.params for t in made._optuna.trials] == [{"x": 0.25, "y": "[1]"}]
+
+
+@pytest.mark.parametrize("name", ["random", "grid", "qmc", "nsgaii"])
+def test_a_sampler_that_does_not_look_back_takes_no_earlier_study(name: str) -> None:
+    with pytest.raises(UserError, match="learns nothing from an earlier study; cmaes, gp, tpe do"):
+        tuner(FINITE, sampler=name, past=EARLIER)
+
+
+# ---------------------------------------------------------------- equal budgets
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    kills=st.lists(st.integers(0, 120), min_size=2, max_size=2),
+    cells=st.just(12),
+)
+@settings(max_examples=10, deadline=None)
+def test_twelve_arms_have_ten_told_asks_each_whatever_ends_first_and_is_killed(
+    seed: int, kills: list[int], cells: int
+) -> None:
+    """Trials of all arms end in any order, and the driver dies twice on the way."""
+    order = random.Random(seed)
+    past: dict[int, tuple[tuple[Ask, ...], dict[int, Outcome]]] = {c: ((), {}) for c in range(12)}
+    for stop in [*kills, 10**6]:
+        made = {c: tuner(cell=f"arm {c}", **TEN) for c in range(cells)}
+        for c, (asks, outcomes) in past.items():
+            made[c].replay(asks, outcomes)
+        running = [
+            (c, ask) for c, one in made.items() for ask in one.asks if ask.number not in past[c][1]
+        ]
+        while stop > 0 and (running or not all(one.spent() for one in made.values())):
+            stop -= 1
+            ready = [c for c, one in made.items() if one.ready()]
+            if ready and (not running or order.random() < 0.5):
+                c = order.choice(ready)
+                running.append((c, made[c].ask()))
+            else:
+                c, ask = running.pop(order.randrange(len(running)))
+                made[c].record(ask.number, verdict(made[c], ask, late=order.randrange(3)))
+        past = {c: (one.asks, dict(one.outcomes)) for c, one in made.items()}
+    for c, (asks, outcomes) in past.items():
+        assert len(asks) == len(outcomes) == 10
+        assert asks == UNDISTURBED[c].asks
+        assert repr(sorted(outcomes.items())) == repr(sorted(UNDISTURBED[c].outcomes.items()))
+
+
+TEN: dict[str, Any] = {"budget": 10, "pruner": PRUNERS_IN_USE["median"], "sampler": "tpe"}
+UNDISTURBED = {c: run(tuner(cell=f"arm {c}", **TEN)) for c in range(12)}
+
+
+# ---------------------------------------------------------------- edges
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "qmc", "brute_force", "nsgaii"])
+def test_a_nuisance_with_one_value_is_asked_and_trained_once(sampler: str) -> None:
+    made = run(tuner({"alpha": {"choices": [8]}}, sampler=sampler, budget=5))
+    assert {ask.values["alpha"] for ask in made.asks} == {8}
+    assert sum(ask.repeat_of is None for ask in made.asks) == 1
+    assert len(made.asks) == (1 if sampler in EXHAUSTIVE else 5)
+    assert len(made.best(3)) == 1
+
+
+def test_more_in_flight_than_asks() -> None:
+    made = tuner(parallel=50, budget=3)
+    for _ in range(3):
+        made.ask()
+    assert made.spent()
+    assert not made.ready()
+
+
+def test_a_search_whose_every_ask_fails_ends_and_has_no_best() -> None:
+    made = tuner(budget=6)
+    while made.ready():
+        made.record(made.ask().number, Failed("out of memory"))
+    assert len(made.outcomes) == 6
+    assert made.best(2) == []

@@ -199,11 +199,25 @@ ONE_MISTAKE = [
     ("learning_rate: 1e-3", "batch_size: true",
      "13: train.batch_size: must be a whole number, but got True"),
     ("learning_rate: 1e-3", "precision: fp8",
-     "13: train.precision: must be one of fp32, bf16, but got 'fp8'"),
-    ("learning_rate: 1e-3", "base_precision: nf4",
-     "13: train.base_precision: only 'same' is available in this version"),
-    ("learning_rate: 1e-3", "start_from: {task: mnli}",
-     "13: train.start_from: start_from is not available in this version; leave it null"),
+     "13: train.precision: must be one of fp32, bf16, fp16, but got 'fp8'"),
+    ("learning_rate: 1e-3", "base_precision: nf8",
+     "13: train.base_precision: must be one of same, int8, nf4, but got 'nf8'; "
+     "did you mean 'nf4'?"),
+    ("learning_rate: 1e-3", "start_from: mnli",
+     "13: train.start_from: must be a mapping, but got 'mnli'"),
+    ("learning_rate: 1e-3", "start_from: {task: mnil}",
+     "13: train.start_from.task: no task of this study called 'mnil'; expected one of cola, mrpc"),
+    ("learning_rate: 1e-3", "start_from: {task: cola}",
+     "13: train.start_from.task: cola would start from its own adapter; give start_from to the "
+     "other tasks alone, in overrides"),
+    ("train: {epochs: 5}", "train: {start_from: {task: cola}}",
+     "14: overrides[0].train.start_from.task: cola would start from its own adapter; give "
+     "start_from to the other tasks alone, in overrides"),
+    ("{when: {task: cola}, train: {epochs: 5}}",
+     "{when: {task: cola}, train: {start_from: {task: mrpc}}}, "
+     "{when: {task: mrpc, method: mtlora}, train: {start_from: {task: cola}}}",
+     "14: overrides[1].train.start_from.task: mrpc starts from cola, which starts from mrpc: none "
+     "of them could be the first"),
     ("learning_rate: 1e-3", "optimizer: {name: sgd}",
      "13: train.optimizer.name: must be adamw, but got 'sgd'"),
     ("learning_rate: 1e-3", "evaluate: {every: often}",
@@ -222,8 +236,11 @@ ONE_MISTAKE = [
      "9: arms[2].epochs: must not be null"),
     ("{task: cola}", "{rnak: 4}",
      "14: overrides[0].when.rnak: no arm has a field 'rnak'; did you mean 'rank'?"),
-    ("{trials: 12}", "{gpu_seconds: 12}",
-     "16: tune.budget: gpu_seconds is not available in this version; use trials"),
+    ("{trials: 12}", "{gpu_seconds: 0}",
+     "16: tune.budget.gpu_seconds: must be above 0, but got 0"),
+    ("{trials: 12}", "{trials: 12, gpu_seconds: 60}",
+     "16: tune.budget: needs either trials or gpu_seconds"),
+    ("{trials: 12}", "{}", "16: tune.budget: needs either trials or gpu_seconds"),
     ("{trials: 12}", "{trials: 0}", "16: tune.budget.trials: must be at least 1, but got 0"),
     ("low: 1e-4, high: 1e-2", "low: 1e-2, high: 1e-4",
      "17: tune.space.learning_rate: low 1e-2 must be below high 1e-4"),
@@ -271,15 +288,20 @@ ONE_MISTAKE = [
     ('"rank <= a"', "\"rank <= 'a'\"", "18: tune.constraints[0]: \"rank <= 'a'\": 4 and 'a' cannot "
      "be compared so"),
     ("{name: tpe}", "{name: tpo}", "19: tune.sampler.name: must be one of tpe, random, grid, qmc, "
-     "cmaes, gp, brute_force, nsgaii, but got 'tpo'; did you mean 'tpe'?"),
+     "cmaes, gp, brute_force, nsgaii, nsgaiii, but got 'tpo'; did you mean 'tpe'?"),
     ("{name: tpe}", "{name: grid}", "17: tune.space.learning_rate: the grid sampler needs choices "
      "or a step"),
     ("{name: tpe}", "{name: tpe, x: .nan}", "19: tune.sampler: an option must be plain and finite"),
     ("{name: median}", "{name: medain}", "20: tune.pruner.name: must be one of none, median, "
      "percentile, successive_halving, hyperband, threshold, patient, wilcoxon, but got 'medain'; "
      "did you mean 'median'?"),
-    ("  pruner: {name: median}", "  objectives: [seconds]",
-     "20: tune.objectives: only [primary] is available in this version"),
+    ("  pruner: {name: median}", "  objectives: []",
+     "20: tune.objectives: needs at least one objective"),
+    ("  pruner: {name: median}", "  objectives: [primary, seconds, primary]",
+     "20: tune.objectives: names 'primary' twice"),
+    ("log: true}", "log: true, when: {learning_rate: 1e-3}}",
+     "17: tune.space.learning_rate.when.learning_rate: 'learning_rate' is tuned; a condition "
+     "names what distinguishes cells"),
     ("seeds: 10", "seeds: 0", "21: confirm.seeds: needs at least one seed, but got 0"),
     ("seeds: 10", "seeds: []", "21: confirm.seeds: needs at least one seed"),
     ("seeds: 10", "seeds: [1, 2, 1]", "21: confirm.seeds: names seed 1 twice"),
@@ -369,7 +391,7 @@ def test_every_mistake_of_a_file_comes_at_once(tmp_path: Path) -> None:
         "method: mtlora, structure": "method: mtlroa, structure",
         "baselines: [{method: lora}]": "baselines: [{method: tlora}]",
         "epochs: 3": "epochs: three",
-        "{trials: 12}": "{gpu_seconds: 9}",
+        "{trials: 12}": "{gpu_seconds: -9}",
         "low: 1e-4, high: 1e-2": "low: 1e-2, high: 1e-4",
         "{name: tpe}": "{name: tpo}",
         "seeds: 10": "seeds: 0",
@@ -385,7 +407,7 @@ def test_every_mistake_of_a_file_comes_at_once(tmp_path: Path) -> None:
     assert lines == sorted(lines)
     assert [message.split(": ")[1] for message in found] == [
         "qeustion", "tasks[1]", "targets[0]", "arms[1].method", "arms[2].rnak", "baselines[0]",
-        "train.epochs", "tune.budget", "tune.space.learning_rate", "tune.sampler.name",
+        "train.epochs", "tune.budget.gpu_seconds", "tune.space.learning_rate", "tune.sampler.name",
         "confirm.seeds", "claims[0].kind", "race",
     ]  # fmt: skip
 
@@ -784,7 +806,7 @@ def test_whatever_is_wrong_is_the_users_mistake(changes: list[tuple[tuple[Any, .
         try:
             for step in path[:-1]:
                 place = place[step]
-            place[path[-1]] = new
+            place[path[-1]] = copy.deepcopy(new)  # Or one value in two places could hold itself.
         except (KeyError, IndexError, TypeError):
             continue
     with contextlib.suppress(UserError):

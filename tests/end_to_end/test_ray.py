@@ -20,6 +20,7 @@ from processes import end_all
 import ablate
 from ablate import api, journal
 from ablate.journal import Event, State
+from ablate.limits import device_seconds
 from ablate.runner import Options
 
 ROOT = Path(ablate.__file__).parents[1]
@@ -204,6 +205,14 @@ def test_killed_and_started_again_it_is_the_study_that_was_never_killed(scratch:
     cut = state(store / "mini" / "journal")
     assert cut.ended is None
     assert sum(t.final for t in cut.trials.values()) > 0 or cut.open_trials()
+
+    # A second time it stops at what it may cost, which is little more than it has cost by then.
+    limit = device_seconds(cut) + 0.3
+    priced = ("--price-per-gpu-hour", 3600, "--max-cost", limit)
+    stopped = ablate_command(scratch, *run, *priced)
+    assert stopped.returncode == 4, stopped.stdout + stopped.stderr
+    assert "stopped: max_cost" in stopped.stdout
+    assert state(store / "mini" / "journal").ended == "stopped"
 
     again = ablate_command(scratch, *run)
     assert again.returncode == 0, again.stdout + again.stderr

@@ -18,7 +18,7 @@ from cases import golden  # noqa: E402
 
 METHODS = (
     "lora", "mtlora", "tlora", "lora_mini", "triadaptlora",
-    "adalora", "increlora", "adapter", "bitfit",
+    "adalora", "increlora", "adapter", "bitfit", "vera",
 )  # fmt: skip
 
 if __name__ == "__main__":

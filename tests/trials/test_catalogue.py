@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trials import catalogue
-from trials.catalogue import Field, LocalCode, complete, hyper, lookup, method_fields
+from trials.catalogue import Field, LocalCode, complete, hyper, lookup, method_fields, recorded
 from trials.errors import UserError
 
 MINE = """
@@ -86,6 +86,18 @@ def test_complete_reports_every_mistake_at_once() -> None:
     ]
 
 
+def test_later_fields_enter_a_spec_where_they_are_used() -> None:
+    known = method_fields("lora_mini")
+    plain = complete("lora_mini", {})
+    assert known["zero"].later
+    assert plain["zero"] is None
+    assert set(recorded(known, plain)) == set(known) - {"zero"}
+    used = complete("lora_mini", {"zero": ["b_train"]})
+    assert recorded(known, used) == used
+    assert hyper(1, later=True).metadata["hyper"]["later"]
+    assert not hyper(1).metadata["hyper"]["later"]
+
+
 def test_values_that_are_each_allowed_may_not_fit_together() -> None:
     with pytest.raises(UserError) as error:
         complete("triadaptlora", {"rank": 4, "initial_rank": 8})
@@ -163,3 +175,12 @@ def test_local_code_that_fails_is_the_users_mistake(
         file.write_bytes(source)
     with pytest.raises(UserError, match=message):
         LocalCode.read(file).load()
+
+
+def test_a_function_of_local_code_is_found_by_file_and_name() -> None:
+    LocalCode("own_of_test_catalogue.py", "def one():\n    return 1\n").load()
+    assert catalogue.local_function("own_of_test_catalogue.py", "one")() == 1
+    with pytest.raises(UserError, match=r"has no function 'on'; did you mean 'one'\?"):
+        catalogue.local_function("own_of_test_catalogue.py", "on")
+    with pytest.raises(UserError, match=r"no file other\.py is loaded; a study names it in `use`"):
+        catalogue.local_function("other.py", "one")

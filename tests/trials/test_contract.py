@@ -13,6 +13,7 @@ from trials.errors import UserError
 from trials.methods.base import Update
 from trials.methods.lora import LoRA
 from trials.methods.tlora import TLoRA
+from trials.methods.vera import VeRA
 from trials.training.pack import Pack
 
 # Exporting copies the model, and peft asks it for an attribute that transformers renames.
@@ -22,16 +23,23 @@ FUSED = ("query", "key", "value", "intermediate")
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "lora": ("lora", {"rank": 4}),
     "shim": ("mtlora", {"structure": "shim", "rank": 4}),
+    "gaussian": ("lora", {"rank": 4, "start": "gaussian"}),
+    "shim-zero": ("mtlora", {"structure": "shim", "rank": 4, "initial": "zero_core"}),
+    "dtsm-zero": ("mtlora", {"structure": "dtsm", "rank": 4, "initial": "zero_core"}),
     "icfm": ("mtlora", {"structure": "icfm", "rank": 4}),
     "ctcm": ("mtlora", {"structure": "ctcm", "rank": 4, "initial": "identity"}),
     "dtsm": ("mtlora", {"structure": "dtsm", "rank": 4}),
     "tlora": ("tlora", {"rank": 6}),
+    "tlora-unscaled": ("tlora", {"rank": 6, "learn_scale": False}),
+    "mini-zero": ("lora_mini", {"rank": 4, "a": 6, "b": 5, "zero": ["b_train"]}),
     "mini": ("lora_mini", {"rank": 4, "a": 6, "b": 5}),
     "mini-paper": ("lora_mini", {"rank": 4, "a": 6, "b": 5, "initial": "paper"}),
     "mini-inner": ("lora_mini", {"rank": 4, "a": 6, "b": 5, "freeze": ["a_train", "b_aux"]}),
     "linear": ("triadaptlora", {"rank": 4}),
     "nonlinear": ("triadaptlora", {"rank": 4, "threshold": "nonlinear", "score": "squared"}),
     "fixed": ("triadaptlora", {"rank": 4, "threshold": "fixed", "orthogonality": 0.1}),
+    "c0": ("triadaptlora", {"rank": 4, "start": "c0", "overshoot": True}),
+    "eye": ("triadaptlora", {"rank": 4, "start": "eye", "restart": False}),
     "lora-roberta": ("lora", {"rank": 4, "family": "roberta"}),
     "ctcm-roberta": ("mtlora", {"structure": "ctcm", "rank": 4, "family": "roberta"}),
     "linear-roberta": ("triadaptlora", {"rank": 4, "family": "roberta"}),
@@ -43,15 +51,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "tlora-deberta": ("tlora", {"rank": 6, "family": "deberta-v2"}),
     "linear-deberta": ("triadaptlora", {"rank": 4, "family": "deberta-v2"}),
     "adalora": ("adalora", {"rank": 4, "interval": 2}),
+    "adalora-after": ("adalora", {"rank": 4, "scored": "after", "distance": "squared"}),
     "adalora-roberta": ("adalora", {"rank": 4, "interval": 1, "family": "roberta"}),
     "adalora-llama": ("adalora", {"rank": 4, "orthogonality": 0.0, "family": "llama"}),
     "adalora-deberta": ("adalora", {"rank": 4, "interval": 1, "family": "deberta-v2"}),
     "incre": ("increlora", {"rank": 4, "interval": 2}),
     "incre-plain": ("increlora", {"rank": 4, "interval": 1, "top_k": 1, "advance": False}),
+    "incre-over": ("increlora", {"rank": 3, "add_rank": 2, "overshoot": True, "restart": False}),
     "incre-roberta": ("increlora", {"rank": 4, "interval": 2, "family": "roberta"}),
     "incre-llama": ("increlora", {"rank": 4, "interval": 1, "family": "llama"}),
     "incre-deberta": ("increlora", {"rank": 4, "interval": 2, "family": "deberta-v2"}),
+    "vera": ("vera", {"rank": 6}),
+    "vera-roberta": ("vera", {"rank": 40, "d_initial": 1.0, "family": "roberta"}),
+    "vera-llama": ("vera", {"rank": 6, "family": "llama"}),
+    "vera-deberta": ("vera", {"rank": 6, "family": "deberta-v2"}),
     "houlsby": ("adapter", {"bottleneck": 4}),
+    "houlsby-linear": ("adapter", {"bottleneck": 4, "start": "linear"}),
     "houlsby-llama": ("adapter", {"activation": "silu", "family": "llama"}),
     "houlsby-deberta": ("adapter", {"activation": "relu", "family": "deberta-v2"}),
     "pfeiffer": ("adapter", {"variant": "pfeiffer", "activation": "relu"}),
@@ -83,6 +98,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         )
         for structure in ("shim", "icfm", "ctcm", "dtsm")
     },
+    **{
+        f"{structure}-zero-gpt2": (
+            "mtlora",
+            {"structure": structure, "initial": "zero_core", "family": "gpt2", "targets": FUSED},
+        )
+        for structure in ("shim", "dtsm")
+    },
+    "vera-fused-gpt2": ("vera", {"rank": 20, "family": "gpt2", "targets": FUSED}),
+    "vera-cross-t5": ("vera", {"family": "t5", "targets": ("encoder.output", "cross.value")}),
 }
 FAMILIES = ("bert", "roberta", "deberta-v2", "llama", "gpt2", "t5")
 NO_BIASES = "method 'bitfit' trains biases, and this backbone has none"
@@ -139,7 +163,16 @@ def test_every_method_and_every_choice_has_a_case() -> None:
         cases = [given for method, given in CASES.values() if method == name]
         for field in catalogue.method_fields(name).values():
             if field.choices is not None:
-                assert {g.get(field.name, field.default) for g in cases} == set(field.choices)
+                offered = {c for c in field.choices if not refused(name, {field.name: c})}
+                assert {g.get(field.name, field.default) for g in cases} == offered
+
+
+def refused(method: str, given: dict[str, Any]) -> bool:
+    try:
+        catalogue.complete(method, given)
+    except UserError:
+        return True
+    return False
 
 
 def test_every_method_stands_on_every_family_or_is_refused_there() -> None:
@@ -237,6 +270,21 @@ class MovesFrozen(TLoRA):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharesGlobalDraws(VeRA):
+    """Draws what its sites share elsewhere than from the trial's stream: lost on a resume."""
+
+    def shared(self, sites: Any, generator: Any) -> Any:
+        values = super().shared(sites, generator)
+        return {name: torch.rand(value.shape) for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovesShared(VeRA):
+    def after_step(self, groups: Any, step: int, num_steps: int) -> None:
+        groups[0]["b"].mul_(1.001)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StateOnTheObject(LoRA):
     """The scale depends on how often this object has taken a step: lost on a resume."""
 
@@ -282,6 +330,9 @@ BROKEN = [
     (GlobalRandomness, "resume", "parameters differ"),
     (GlobalRandomness, "merging", "merged outputs differ"),
     (MovesFrozen, "ownership", "frozen parameter sites.0.a has changed"),
+    (MovesShared, "ownership", "frozen parameter shared.b has changed"),
+    (SharesGlobalDraws, "resume", "parameters differ"),
+    (SharesGlobalDraws, "packing", "from those of the trial alone"),
     (StateOnTheObject, "resume", "parameters differ"),
     (StateOnTheObject, "saving", "outputs after loading differ"),
     (SharedByAllTrials, "packing", "from those of the trial alone"),

@@ -41,6 +41,14 @@ GOLDEN = "5faa9248cb52ad624dd2120149be9439a133442effd1a0d4a1c38bdd579872b9"
 BEFORE_ATTENTION = "af9dc14d9391f53268b3e068c9afb3361d5437737ba86c01f620701453502e16"
 """The id of a trial with dropout, as it was before there was dropout on attention."""
 
+LATER = (
+    (("recipe", "dropout"), "attention", 0.0),
+    (("recipe",), "head_start", "new"),
+    (("recipe",), "gradient_checkpointing", False),
+    ((), "source", None),
+)
+"""Fields that came after ids had been given out: where they are, and their default."""
+
 recipes = st.builds(
     Recipe,
     epochs=st.none() | st.floats(0.1, 100),
@@ -52,6 +60,8 @@ recipes = st.builds(
     ),
     evaluate=st.builds(Evaluate, every=st.just("epoch") | st.integers(1, 1000)),
     clip=st.none() | st.floats(0.1, 10),
+    head_start=st.sampled_from(["new", "backbone", "source"]),
+    gradient_checkpointing=st.booleans(),
 )
 specs = st.builds(
     replace,
@@ -64,6 +74,7 @@ specs = st.builds(
         allow_infinity=False) | st.lists(st.text(max_size=3)) | st.booleans(), max_size=4,
     ),
     targets=st.sampled_from([("query",), {"modules": ["a", "b"]}]),
+    source=st.none() | st.just("cd" * 32),
     data_digest=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
 )  # fmt: skip
 
@@ -71,8 +82,12 @@ specs = st.builds(
 @given(specs)
 def test_an_id_is_the_digest_of_the_canonical_json(spec: TrialSpec) -> None:
     content = asdict(spec)
-    if not spec.recipe.dropout.attention:
-        del content["recipe"]["dropout"]["attention"]
+    for place, name, default in LATER:
+        part = content
+        for key in place:
+            part = part[key]
+        if part[name] == default:
+            del part[name]
     text = json.dumps(
         content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -107,6 +122,10 @@ def test_another_seed_is_another_trial(spec: TrialSpec, seed: int) -> None:
         {"stage": "search"},
         {"data_digest": "1"},
         {"backbone_digest": "1"},
+        {"source": "ef" * 32},
+        {"recipe": replace(SPEC.recipe, head_start="backbone")},
+        {"recipe": replace(SPEC.recipe, gradient_checkpointing=True)},
+        {"recipe": replace(SPEC.recipe, base_precision="int8")},
         {"code": {}},
         {"numerics": -1},
     ],

@@ -36,7 +36,9 @@ class AdaLoRA(Method):
     """Keep the triplets of all sites that matter most.
 
     The importance of one number is |w · ∂L/∂w|, with the weight and the gradient of the same step
-    (the penalty's and the limit on the norm included, as the optimiser sees them). Its running
+    (the penalty's and the limit on the norm included, as the optimiser sees them). The weight is
+    that before the optimiser moves it, as in the paper's algorithm 1; the authors' loop, and that
+    of the `peft` library, read it afterwards: `scored: after`. Its running
     mean (β₁), times the running mean of its distance from that mean (β₂), is its score; a
     triplet's is the score of λ plus the mean scores of its column of P and of its row of Q.
 
@@ -47,6 +49,7 @@ class AdaLoRA(Method):
     """
 
     source = "Zhang et al. 2023, arXiv:2303.10512"
+    equation = "ΔW = α/r₀ · P diag(λ) Q, r₀ the rank at the start"
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
     initial_rank: int | None = hyper(None, low=1, help="rank at the start; null: 1.5 × rank")
@@ -57,6 +60,12 @@ class AdaLoRA(Method):
     beta1: float = hyper(0.85, low=0.0, high=0.9999, help="memory of the mean importance")
     beta2: float = hyper(0.85, low=0.0, high=0.9999, help="memory of the importance's spread")
     orthogonality: float = hyper(0.1, low=0.0, help="weight of ‖PᵀP-I‖ + ‖QQᵀ-I‖")
+    distance: str = hyper(
+        "norm", choices=("norm", "squared"), later=True, help="whether those norms are squared"
+    )
+    scored: str = hyper(
+        "before", choices=("before", "after"), later=True, help="the weights of w · ∂L/∂w"
+    )
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
@@ -105,10 +114,15 @@ class AdaLoRA(Method):
         return {"q": kept[:, :, None], "lambda": kept, "p": kept[:, None, :]}
 
     def penalty(self, p: Parameters) -> Tensor | None:
-        """`orthogonality` times the mean of both deviations from orthogonal factors, (S,)."""
+        """`orthogonality` times the mean of both deviations from orthogonal factors, (S,).
+
+        The paper has the sum of the squares over all sites: `distance: squared` with a weight
+        that is 2 × sites larger.
+        """
         if self.orthogonality == 0:
             return None
-        return self.orthogonality * deviation(p["p"], p["q"])
+        power = 2 if self.distance == "squared" else 1
+        return self.orthogonality * deviation(p["p"], p["q"], power=power)
 
     def budget(self, step: int, num_steps: int, num_sites: int) -> tuple[int, bool]:
         """Triplets that may stay after a step, and whether those that may not are masked then.
@@ -138,13 +152,25 @@ class AdaLoRA(Method):
         step: int,
         num_steps: int,
     ) -> None:
-        """Take the step's gradient into the running means."""
+        """Take the step's gradient into the running means, unless that comes after the step."""
+        if self.scored == "before":
+            self._take_in(groups, gradients, step, num_steps)
+
+    def _take_in(
+        self,
+        groups: Sequence[Parameters],
+        gradients: Sequence[Mapping[str, Tensor | None]],
+        step: int,
+        num_steps: int,
+    ) -> None:
         if step >= self._last(num_steps):
             return
         for p, gradient in zip(groups, gradients, strict=True):
             for name in _TRAINED:
                 mean, spread = p[f"{name}_importance"], p[f"{name}_spread"]
-                importance = (p[name] * gradient[name]).abs()
+                of_name = gradient[name]
+                assert of_name is not None, f"{name} has no gradient"
+                importance = (p[name] * of_name).abs()
                 mean.mul_(self.beta1).add_(importance, alpha=1 - self.beta1)
                 distance = (importance - mean).abs()
                 spread.mul_(self.beta2).add_(distance, alpha=1 - self.beta2)
@@ -158,6 +184,9 @@ class AdaLoRA(Method):
         """Mask λ of the triplets beyond the budget; ties with the last of them go too."""
         import torch
 
+        if self.scored == "after":
+            gradients = [{name: p[name].grad for name in _TRAINED} for p in groups]
+            self._take_in(groups, gradients, step, num_steps)
         budget, is_round = self.budget(step, num_steps, sum(len(p["kept"]) for p in groups))
         scores = [self.scores(p) for p in groups] if is_round else []
         pruned = sum(s.numel() for s in scores) - budget

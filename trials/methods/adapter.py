@@ -7,6 +7,7 @@ Shapes: S sites, H hidden size, R bottleneck.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -35,9 +36,13 @@ class Adapter(Method):
     makes, and its output goes into the same norm anew: `h = LN(y + x)`, then `LN(y + A(h) + x)`.
 
     The layer norms themselves keep their weights.
+
+    The authors start near zero; `start: linear` starts both maps as `torch.nn.Linear` does, as
+    the code does that LoRA's adapters were compared with. It changes the network.
     """
 
     source = "Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2021, arXiv:2005.00247"
+    equation = "h ← h + U f(D h + c) + b"
     reads: ClassVar[Literal["input", "output"]] = "output"
     chooses_sites: ClassVar[bool] = True
     merges: ClassVar[bool] = False
@@ -46,6 +51,14 @@ class Adapter(Method):
     variant: str = hyper("houlsby", choices=("houlsby", "pfeiffer"), help="where adapters stand")
     bottleneck: int = hyper(16, low=1, help="width between the two maps")
     activation: str = hyper("gelu", choices=("gelu", "relu", "silu"), help="what bends it")
+    start: str = hyper(
+        "zero", choices=("zero", "linear"), later=True, help="how U and the biases start"
+    )
+
+    @property
+    def starts_at_backbone(self) -> bool:  # type: ignore[override]
+        """Where U and its bias are zero."""
+        return self.start == "zero"
 
     def sites(self, targeted: Sequence[Site], body: Sequence[Site]) -> Sequence[Site]:
         """The maps, or norms, behind which adapters stand."""
@@ -61,13 +74,20 @@ class Adapter(Method):
         return norms
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
-        """D is Kaiming-uniform; U and the biases are zero, so that step 0 is the backbone."""
-        return {
-            "down": kaiming_uniform(self.bottleneck, site.outputs, generator=generator),
-            "up": zeros(site.outputs, self.bottleneck),
-            "inner": zeros(self.bottleneck),
-            "bias": zeros(site.outputs),
-        }
+        """D is Kaiming-uniform; U and the biases are zero, so that step 0 is the backbone.
+
+        Or all of them are uniform in ±1/√fan_in.
+        """
+        width, size = site.outputs, self.bottleneck
+        down = kaiming_uniform(size, width, generator=generator)
+        if self.start == "zero":
+            return {
+                "down": down, "up": zeros(width, size), "inner": zeros(size), "bias": zeros(width)
+            }  # fmt: skip
+        up = kaiming_uniform(width, size, generator=generator)
+        inner = kaiming_uniform(size, 1, generator=generator)[:, 0] / math.sqrt(width)
+        bias = kaiming_uniform(width, 1, generator=generator)[:, 0] / math.sqrt(size)
+        return {"down": down, "up": up, "inner": inner, "bias": bias}
 
     def update(self, p: Parameters) -> Update:
         """Left U (S, H, R), right D (S, R, H), c and b, bent in between."""

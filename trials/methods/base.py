@@ -116,7 +116,7 @@ class Update:
     Attributes:
         left: (S, O, R).
         core: (S, R, R), or None for the identity.
-        right: (S, R, I).
+        right: (S, R, I); (1, R, I) where the sites share it, which then takes memory once.
         scale: a number, or a tensor that broadcasts over (S, 1, 1).
         inner: (S, R) added to `right · x`, or None.
         activation: what bends `right · x + inner`, by the name of a function of
@@ -150,14 +150,21 @@ class Update:
         """The same change as two factors, (S, O, R) and (S, R, I), with scale and core within.
 
         Scale and core go into the factor with fewer elements, which costs least; to the left of
-        an activation.
+        an activation, or of a factor that is shared.
         """
         left, right = self.left, self.right
-        if self.activation is not None or left.shape[-2] <= right.shape[-1]:
+        if self.shares_right:
+            right = right.expand(len(left), -1, -1)
+        if self.shares_right or self.activation or left.shape[-2] <= right.shape[-1]:
             left = left if self.core is None else left @ self.core
             return left * self.scale, right
         right = right if self.core is None else self.core @ right
         return left, right * self.scale
+
+    @property
+    def shares_right(self) -> bool:
+        """Whether several sites have one right factor between them."""
+        return len(self.right) < len(self.left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +175,15 @@ class Method:
 
     Class attributes:
         source: the paper, as `Authors Year, arXiv:number`.
+        equation: what it changes, in one line.
         starts_at_backbone: False where the definition changes the network before training; None
             where a library decides.
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
         chooses_sites: whether `sites` leaves aside what the trial targets.
         fuses: whether slices of one fused map are one site of it; else each is a site of its own.
         reads_dense_gradient: whether `before_step` needs the gradient of the dense change.
+        drops_input: whether `dropout.adapter` drops what it reads; False where it multiplies
+            nothing, or `packs` not, and has dropout of its own if any.
         merges: whether the update goes into the weights of a plain model.
         exports: whether it is an adapter of the `peft` library.
         packs: whether its trials share the backbone's passes with others; False where it changes
@@ -182,11 +192,13 @@ class Method:
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
+    equation: ClassVar[str] = ""
     starts_at_backbone: ClassVar[bool | None] = True
     reads: ClassVar[Literal["input", "output"]] = "input"
     chooses_sites: ClassVar[bool] = False
     fuses: ClassVar[bool] = False
     reads_dense_gradient: ClassVar[bool] = False
+    drops_input: ClassVar[bool] = True
     merges: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     packs: ClassVar[bool] = True
@@ -227,6 +239,27 @@ class Method:
             name -> tensor without the site axis. The engine stacks sites of equal shape.
         """
         raise NotImplementedError(f"method '{self.name}' has no init")
+
+    def shared(self, sites: Sequence[Site], generator: Generator) -> dict[str, Tensor]:
+        """Fixed values that all sites of a trial share, on the CPU; by default none.
+
+        They are drawn anew from the trial's seed wherever it continues.
+
+        Args:
+            sites: all that the trial adapts.
+            generator: a stream of its own.
+
+        Returns:
+            name -> tensor without a site axis.
+        """
+        return {}
+
+    def shared_at(self, site: Site, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What sites of a shape see of the shared values; by default all. Views take no memory.
+
+        `update` finds them among the parameters with a site axis of 1.
+        """
+        return dict(shared)
 
     def update(self, p: Parameters) -> Update:
         """The factors from the parameters of S sites; only `@`, `.mT` and broadcasting."""
@@ -277,10 +310,14 @@ class Method:
     def alive(self, p: Parameters) -> Mapping[str, Tensor] | None:
         """Which elements exist now, by name, as booleans of the parameters' shapes.
 
-        None (the default) says all do. An element that comes alive starts its own learning-rate
-        schedule and its own count of optimiser steps.
+        None (the default) says all do. An element that comes alive starts its own count of
+        optimiser steps and, where the method `restarts`, its own learning-rate schedule.
         """
         return None
+
+    def restarts(self) -> bool:
+        """Whether what comes alive late has a warm-up of its own, or follows the running rate."""
+        return True
 
     def counted(self, p: Parameters) -> Mapping[str, Tensor] | None:
         """Which elements count as trained, as `alive` says it; by default those that are alive."""
@@ -311,7 +348,8 @@ class Method:
         """Change buffers, or parameters, in place after an optimiser step.
 
         Args:
-            groups: parameters of all sites, one entry for each shape.
+            groups: parameters of all sites, one entry for each shape; the trained ones still have
+                the step's gradient, clipped, as their `grad`.
             step: optimiser steps done, this one included.
             num_steps: optimiser steps in all.
         """

@@ -34,7 +34,9 @@ class BitFit(Method):
     """
 
     source = "Ben Zaken et al. 2022, arXiv:2106.10199"
+    equation = "y ← y + b"
     chooses_sites: ClassVar[bool] = True
+    drops_input: ClassVar[bool] = False
     exports: ClassVar[bool] = False
 
     biases: str = hyper("all", choices=("all", "query_and_intermediate"), help="which biases train")

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class Growing(Method):
     """A method whose sites grow within a budget; space for the largest rank is allocated once.
 
-    A subclass has the hyperparameters `rank` (the budget of a site), `initial_rank`, `max_rank`
-    and `add_rank`.
+    A subclass has the hyperparameters `rank` (the budget of a site), `initial_rank`, `max_rank`,
+    `add_rank`, `overshoot` and `restart`.
     """
 
     rank: int
     max_rank: int | None
     add_rank: int | None
+    overshoot: bool
+    restart: bool
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
@@ -45,6 +47,19 @@ class Growing(Method):
     def growth(self) -> int:
         """Ranks that a site gains at once; half the budget, as in the authors' tables."""
         return self.add_rank or max(1, self.rank // 2)
+
+    def restarts(self) -> bool:
+        """As the study says."""
+        return self.restart
+
+    def granted(self, remaining: int, num_sites: int) -> int:
+        """Ranks that one round may give: what the budget has left, or whatever its sites ask for.
+
+        Args:
+            remaining: ranks still to give over all sites.
+            num_sites: number of sites.
+        """
+        return self.growth * num_sites if self.overshoot else remaining
 
 
 def grow(
@@ -69,13 +84,16 @@ def grow(
     return grown
 
 
-def deviation(left: Tensor, right: Tensor, within: Tensor | None = None) -> Tensor:
+def deviation(
+    left: Tensor, right: Tensor, within: Tensor | None = None, *, power: int = 1
+) -> Tensor:
     """How far the factors of S sites are from orthogonal: the mean of ‖AAᵀ-I‖ and ‖BᵀB-I‖, (S,).
 
     Args:
         left: B, (S, O, R).
         right: A, (S, R, I).
         within: (S, R) booleans: the ranks that count; None for all.
+        power: of each norm.
     """
     import torch
 
@@ -88,4 +106,4 @@ def deviation(left: Tensor, right: Tensor, within: Tensor | None = None) -> Tens
         torch.linalg.matrix_norm(product - identity)
         for product in (right @ right.mT, left.mT @ left)
     ]
-    return (norms[0] + norms[1]) / 2
+    return (norms[0] ** power + norms[1] ** power) / 2

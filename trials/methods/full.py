@@ -23,6 +23,7 @@ class FullFineTuning(Method):
     """
 
     source = "Devlin et al. 2019, arXiv:1810.04805"
+    equation = "W ← W + ΔW, ΔW of any rank"
     chooses_sites: ClassVar[bool] = True
     exports: ClassVar[bool] = False
     packs: ClassVar[bool] = False

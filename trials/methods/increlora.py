@@ -44,12 +44,13 @@ class IncreLoRA(Growing):
     ties grow too. ∂L/∂ΔW is dense: the engine makes it for this method, at the cost of one product
     of the weight's shape for each site, and of holding it for the length of a step.
 
-    Unlike the authors' code, growth is cut to the remaining budget (`rank` times the number of
-    sites) and to `max_rank` at one site, and reserves leave the penalty too when the budget is
-    spent.
+    Unlike the authors' code, growth is cut to `max_rank` at one site and, unless it may
+    `overshoot`, to the remaining budget (`rank` times the number of sites), and reserves leave the
+    penalty too when the budget is spent.
     """
 
     source = "Zhang et al. 2023, arXiv:2308.12043"
+    equation = "ΔW = α/r · B diag(e) A, r the current rank of a site"
     reads_dense_gradient: ClassVar[bool] = True
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
@@ -64,6 +65,12 @@ class IncreLoRA(Growing):
     beta1: float = hyper(0.85, low=0.0, high=0.9999, help="memory of the mean importance")
     beta2: float = hyper(0.85, low=0.0, high=0.9999, help="memory of the importance's spread")
     orthogonality: float = hyper(0.1, low=0.0, help="weight of ‖AAᵀ-I‖ + ‖BᵀB-I‖")
+    overshoot: bool = hyper(
+        False, later=True, help="whether the last round may pass the budget, as the authors' does"
+    )
+    restart: bool = hyper(
+        True, later=True, help="whether what is new has its own warm-up, or the running rate"
+    )
 
     @property
     def starts_at_backbone(self) -> bool:  # type: ignore[override]
@@ -148,11 +155,12 @@ class IncreLoRA(Growing):
             return
         scores = [score for p in groups for score in (p["importance"] * p["spread"]).tolist()]
         k = min(self.top_k, remaining, len(ranks))
-        grown = grow(ranks, scores, k, add=self.growth, budget=remaining, cap=self.cap)
+        budget = self.granted(remaining, len(ranks))
+        grown = grow(ranks, scores, k, add=self.growth, budget=budget, cap=self.cap)
         new = iter(grown)
         for p in groups:
             p["ranks"].copy_(p["ranks"].new_tensor([next(new) for _ in range(len(p["ranks"]))]))
-            if sum(grown) == self.rank * len(ranks):
+            if sum(grown) >= self.rank * len(ranks):
                 p["reserve"].zero_()
 
     def curves(self, groups: Sequence[Parameters]) -> Mapping[str, float]:

@@ -8,8 +8,9 @@ Shapes: S sites, I inputs, O outputs, R rank.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
 from trials.methods.base import Method, Site, Update
@@ -32,11 +33,13 @@ class LoRAMini(Method):
 
     `initial: paper` draws all four Kaiming-uniform, which changes the network before training.
     `initial: safe` starts one trained factor at zero, so that step 0 is the backbone and every
-    other trained factor receives a gradient after one update. (A frozen zero factor, or two of
-    them, could never train.)
+    other trained factor receives a gradient after one update: the first trained one of a_train,
+    b_train, a_aux and b_aux, or the one that `zero` names. A frozen zero factor, or two of them
+    (the authors' prototype has both inner ones), could never train and are refused.
     """
 
     source = "Ahluwalia et al. 2024, arXiv:2411.15804"
+    equation = "ΔW = α/r · A_aux A_train B_train B_aux"
 
     rank: int = hyper(8, low=1, help="inner dimension r")
     a: int = hyper(32, low=1, help="inner width on the output side")
@@ -46,6 +49,31 @@ class LoRAMini(Method):
         ("a_aux", "b_aux"), subset_of=MATRICES, help="the matrices that keep their start"
     )
     initial: str = hyper("safe", choices=("safe", "paper"), help="how the four matrices start")
+    zero: tuple[str, ...] | None = hyper(
+        None, subset_of=MATRICES, later=True, help="what starts at zero; null: the first trained"
+    )
+
+    @classmethod
+    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
+        """What starts at zero must be able to leave it."""
+        zero = hyperparameters["zero"]
+        if zero is None:
+            return None
+        if hyperparameters["initial"] == "paper":
+            return "zero belongs to initial safe: initial paper draws all four matrices"
+        if not zero:
+            return "zero must name a trained matrix; initial paper draws all four"
+        if len(zero) > 1:
+            return (
+                f"zero names {' and '.join(zero)}: the update would never train, for the gradient "
+                "of each of the four has a zero factor; name one"
+            )
+        if zero[0] in hyperparameters["freeze"]:
+            return (
+                f"zero names {zero[0]}, which is frozen: the update would stay zero and never "
+                "train, for the gradients of all others have it as a factor"
+            )
+        return None
 
     @property
     def starts_at_backbone(self) -> bool:  # type: ignore[override]
@@ -64,8 +92,9 @@ class LoRAMini(Method):
             name: kaiming_uniform(*shape, generator=generator) for name, shape in shapes.items()
         }
         if self.initial == "safe":
-            trained = next(name for name in _ZERO_FIRST if name not in self.freeze)
-            values[trained].zero_()
+            first = next(name for name in _ZERO_FIRST if name not in self.freeze)
+            for name in self.zero or (first,):
+                values[name].zero_()
         return values
 
     def update(self, p: Parameters) -> Update:

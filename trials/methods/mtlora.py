@@ -12,12 +12,13 @@ Shapes: S sites, I inputs, O outputs, R rank.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
 from trials.methods.base import Method, Site, Update, in_blocks
-from trials.methods.initialisers import eye, kaiming_uniform, zeros
+from trials.methods.initialisers import eye, kaiming_uniform, normal, zeros
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trials.methods.base import Parameters
 
 _TWO_FACTORS = ("ctcm", "dtsm")
+_PRODUCTS = ("icfm", "ctcm")
 
 
 @register("mtlora")
@@ -37,19 +39,35 @@ class MTLoRA(Method):
     has its own r columns of B. `fused: block` keeps them apart: each has its own r × r T.
 
     `initial: kaiming` draws C and D as the authors' language-understanding code does;
-    `initial: identity` starts at T = I, their later advice (DTSM: C = D = I/2). Zero factors of T,
-    as in their vision code, are not offered: ICFM and CTCM would have no gradient at all.
+    `initial: identity` starts at T = I, their later advice (DTSM: C = D = I/2).
+    `initial: zero_core` is that of their vision code: C = D = 0, A and B from N(0, 0.02²). SHIM
+    and DTSM train from there; ICFM and CTCM never would and are refused.
     """
 
     source = "MTLoRA 2024, arXiv:2403.07440"
+    equation = "ΔW = α/r · B T A; T = C (shim), C Cᵀ (icfm), C D (ctcm), C + D (dtsm)"
 
     structure: str = hyper("shim", choices=("shim", "icfm", "ctcm", "dtsm"), help="form of T")
     rank: int = hyper(8, low=1, help="inner dimension r")
     alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / rank")
-    initial: str = hyper("kaiming", choices=("kaiming", "identity"), help="start of T's factors")
+    initial: str = hyper(
+        "kaiming", choices=("kaiming", "identity", "zero_core"), help="start of T's factors"
+    )
     fused: str = hyper(
         "full", choices=("full", "block"), later=True, help="whether T mixes slices of one map"
     )
+
+    @classmethod
+    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
+        """A product of two zero factors stays zero."""
+        structure = hyperparameters["structure"]
+        if hyperparameters["initial"] != "zero_core" or structure not in _PRODUCTS:
+            return None
+        return (
+            f"initial zero_core: {structure} would never train, for its T is a product of two zero "
+            "factors: their gradients have the other one as a factor, and those of A and B have T; "
+            "shim and dtsm train from there"
+        )
 
     @property
     def fuses(self) -> bool:  # type: ignore[override]
@@ -57,12 +75,15 @@ class MTLoRA(Method):
         return self.fused == "full"
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
-        """B starts at zero, so step 0 is exactly the backbone."""
+        """B starts at zero, or T does, so step 0 is exactly the backbone."""
         width = site.slices * self.rank
-        values = {
-            "a": kaiming_uniform(width, site.inputs, generator=generator),
-            "b": zeros(site.outputs, self.rank),
-        }
+        if self.initial == "zero_core":
+            right = normal(width, site.inputs, std=0.02, generator=generator)
+            left = normal(site.outputs, self.rank, std=0.02, generator=generator)
+        else:
+            right = kaiming_uniform(width, site.inputs, generator=generator)
+            left = zeros(site.outputs, self.rank)
+        values = {"a": right, "b": left}
         for factor in ("c", "d") if self.structure in _TWO_FACTORS else ("c",):
             values[factor] = self._factor(width, generator)
         return values
@@ -70,6 +91,8 @@ class MTLoRA(Method):
     def _factor(self, width: int, generator: Generator) -> Tensor:
         if self.initial == "kaiming":
             return kaiming_uniform(width, width, generator=generator)
+        if self.initial == "zero_core":
+            return zeros(width, width)
         return eye(width) * (0.5 if self.structure == "dtsm" else 1.0)
 
     def transformation(self, p: Parameters) -> Tensor:

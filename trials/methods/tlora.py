@@ -25,12 +25,15 @@ class TLoRA(Method):
     """`Δh = s · x A B C`: A and C fixed and random, B and the scalar s of each map trained.
 
     There is no α/r. The paper drops half of the update's output while training.
+    `learn_scale: false` keeps s at 1, which shows what the trained scalar is worth.
     """
 
     source = "Islam 2025, arXiv:2504.18735"
+    equation = "ΔW = s · Cᵀ Bᵀ Aᵀ"
 
     rank: int = hyper(32, low=1, help="width of the trained middle matrix")
     dropout: float = hyper(0.5, low=0.0, high=0.99, help="dropout on the update's output")
+    learn_scale: bool = hyper(True, later=True, help="whether the scalar of each map trains")
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
         """The standard deviations of the authors' code, independent of memory layout."""
@@ -46,13 +49,13 @@ class TLoRA(Method):
         return Update(left=p["c"], core=p["b"], right=p["a"], scale=p["scale"])
 
     def frozen(self) -> frozenset[str]:
-        """A and C keep their random values."""
-        return frozenset({"a", "c"})
+        """A and C keep their random values, and the scalar its 1 where it is not learned."""
+        return frozenset({"a", "c"} if self.learn_scale else {"a", "c", "scale"})
 
     def output_dropout(self) -> float:
         """After the update, before it is added (section 2.2)."""
         return self.dropout
 
     def num_parameters(self, site: Site) -> int:
-        """r² + 1, whatever the widths."""
-        return self.rank**2 + 1
+        """r² + 1, whatever the widths; r² where the scalar is not learned."""
+        return self.rank**2 + int(self.learn_scale)

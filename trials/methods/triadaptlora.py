@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
 from trials.methods.base import Site, Update
 from trials.methods.budget import Growing, deviation, grow
-from trials.methods.initialisers import normal
+from trials.methods.initialisers import eye, normal, zeros
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trials.methods.base import Parameters
 
 _EPS = 1e-5
+_DEAD = ("cb0", "abc0")
 
 
 @register("triadaptlora")
@@ -38,10 +39,21 @@ class TriAdaptLoRA(Growing):
     At every `interval` steps after `warmup`, with m the share of training done since then and G
     the ranks still to give, k sites grow: `linear` k = int(G m), `nonlinear` k = int(G^m),
     `fixed` k = `top_k`, always between 1 and the number of sites; ties grow too. Growth is cut
-    to the remaining budget (`rank` times the number of sites) and to `max_rank` at one site.
+    to `max_rank` at one site and, unless it may `overshoot`, to the remaining budget (`rank` times
+    the number of sites).
+
+    `start` names the variants of the authors' code. Whatever is not said to be zero comes from
+    N(0, 0.02²), at the start and at growth:
+
+    - `single`: B is zero in the first block; what grows later has none that is zero;
+    - `c0`: L and U are zero, B is not;
+    - `eye`: L = U = I, B is zero (their fixed scale of 2 in place of α/r is not followed);
+    - `cb0`, `abc0`: L, U and B are zero (and A, where it grows). They would never train and are
+      refused.
     """
 
     source = "TriAdaptLoRA 2025, arXiv:2501.08008"
+    equation = "ΔW = α/r · B (L + U) A, r the current rank of a site"
 
     rank: int = hyper(8, low=1, help="budget: the mean rank of a site at the end")
     alpha: float = hyper(16.0, low=0.0, help="the update is scaled by alpha / current rank")
@@ -58,21 +70,50 @@ class TriAdaptLoRA(Growing):
         "normalised", choices=("normalised", "squared"), help="change of ‖L+U‖/r, or of ‖L+U‖²"
     )
     orthogonality: float = hyper(0.0, low=0.0, help="weight of ‖AAᵀ-I‖ + ‖BᵀB-I‖")
+    start: str = hyper(
+        "single", choices=("single", "c0", "eye", *_DEAD), later=True, help="how the factors start"
+    )
+    overshoot: bool = hyper(
+        False, later=True, help="whether the last round may pass the budget, as the authors' does"
+    )
+    restart: bool = hyper(
+        True, later=True, help="whether what is new has its own warm-up, or the running rate"
+    )
+
+    @classmethod
+    def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
+        """Besides the budget: two zero factors stay zero."""
+        if (start := hyperparameters["start"]) in _DEAD:
+            return (
+                f"start {start} would never train: L + U and B both start at zero, so the "
+                "gradient of each of A, B, L and U has a zero factor, at the start and after growth"
+            )
+        return super().invalid(hyperparameters)
 
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
-        """N(0, 0.02²), but B at zero in the first block, so that step 0 is the backbone."""
+        """N(0, 0.02²), but B at zero in the first block, so that step 0 is the backbone.
+
+        Or B at zero throughout, or L + U, as `start` says.
+        """
         import torch
 
-        cap, start = self.cap, self.initial_rank
+        cap, first = self.cap, self.initial_rank
         right = normal(cap, site.inputs, std=0.02, generator=generator)
         lower = normal(cap, cap, std=0.02, generator=generator).tril()
         upper = normal(cap, cap, std=0.02, generator=generator).triu()
         left = normal(site.outputs, cap, std=0.02, generator=generator)
-        left[:, :start] = 0
-        score = self._norm(lower[:start, :start] + upper[:start, :start], torch.tensor(start))
+        if self.start == "single":
+            left[:, :first] = 0
+        else:
+            lower, upper = (eye(cap) if self.start == "eye" else zeros(cap, cap) for _ in "LU")
+        if self.start in ("eye", *_DEAD):
+            left.zero_()
+        if self.start == "abc0":
+            right[first:] = 0
+        score = self._norm(lower[:first, :first] + upper[:first, :first], torch.tensor(first))
         return {
             "a": right, "lower": lower, "upper": upper, "b": left,
-            "ranks": torch.tensor(float(start)), "previous": score,
+            "ranks": torch.tensor(float(first)), "previous": score,
         }  # fmt: skip
 
     def update(self, p: Parameters) -> Update:
@@ -150,7 +191,8 @@ class TriAdaptLoRA(Growing):
         ]
         done = (step - start) / (num_steps - start)
         k = self.num_growing(done, remaining, len(ranks))
-        grown = iter(grow(ranks, scores, k, add=self.growth, budget=remaining, cap=self.cap))
+        budget = self.granted(remaining, len(ranks))
+        grown = iter(grow(ranks, scores, k, add=self.growth, budget=budget, cap=self.cap))
         for p, norm in zip(groups, norms, strict=True):
             p["previous"].copy_(norm)
             p["ranks"].copy_(p["ranks"].new_tensor([next(grown) for _ in range(len(norm))]))

@@ -14,8 +14,6 @@ from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
-from trials.tasks.lines import SPLITS
-from trials.tasks.metrics import METRICS
 from trials.tasks.rows import Rows
 
 if TYPE_CHECKING:
@@ -77,11 +75,13 @@ class Task:
 
     Attributes:
         definition: what is fixed.
-        splits: `train`, `validation` and, if there is one, `test`.
+        splits: `train`, `validation` and, if there are any, `test` and those shown beside.
+        origin: which data set of the hub they came from, with its commit; None for files.
     """
 
     definition: Definition
     splits: Mapping[str, Rows]
+    origin: str | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ class Task:
     @property
     def available(self) -> tuple[str, ...]:
         """The splits that there are."""
-        return tuple(split for split in SPLITS if split in self.splits)
+        return tuple(split for split in self.definition.splits if split in self.splits)
 
     @property
     def num_examples(self) -> Mapping[str, int]:
@@ -161,6 +161,16 @@ class Task:
             return self._divided[0]
         return self.splits[part]
 
+    def shown(self, splits: Splits) -> tuple[str, ...]:
+        """The parts whose scores a confirming trial shows: the reported one, those beside it."""
+        beside = (split for split in self.definition.beside if split in self.splits)
+        return tuple(dict.fromkeys((splits.report, *beside)))
+
+    def linked(self, rows: Rows) -> list[list[tuple[Any, ...]]]:
+        """The group columns of some rows, in sets that share their values."""
+        columns = iter(rows.groups)
+        return [[next(columns) for _ in names] for names in self.definition.links]
+
     def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Encoded:
         """Turn texts into token ids; two texts as a pair, the longer one cut first.
 
@@ -168,6 +178,10 @@ class Task:
             tokenizer: a fast tokenizer of `transformers`.
             rows: the examples.
             max_length: tokens an example is cut to.
+
+        Raises:
+            UserError: an example gives no token, as an empty text does where a tokenizer adds
+                none of its own.
         """
         input_ids: list[list[int]] = []
         types: list[list[int]] = []
@@ -180,6 +194,12 @@ class Task:
             input_ids += batch["input_ids"]
             types += batch.get("token_type_ids", [])
             num_truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings)
+        silent = [rows.ids[i] for i, ids in enumerate(input_ids) if not ids]
+        if silent:
+            raise UserError(
+                f"task '{self.name}': {len(silent)} rows give no token, the first {silent[0]}; "
+                "leave rows with empty texts out"
+            )
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
@@ -189,9 +209,18 @@ class Task:
         Args:
             outputs: (examples, num_outputs).
         """
+        regression = self.definition.kind == "regression"
+        return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
+
+    def names(self, labels: Sequence[float] | NDArray[Any]) -> list[str] | list[float]:
+        """Labels as people read them: names, or numbers.
+
+        Args:
+            labels: (examples,) as in `Rows`.
+        """
         if self.definition.kind == "regression":
-            return [float(value) for value in outputs[:, 0]]
-        return [self.definition.labels[i] for i in outputs.argmax(axis=1)]
+            return [float(value) for value in labels]
+        return [self.definition.labels[int(i)] for i in labels]
 
     def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
@@ -217,7 +246,7 @@ class Task:
         else:
             said = outputs.argmax(axis=1)
         truth = np.asarray(labels, dtype=said.dtype)
-        return {name: METRICS[name].function(said, truth) for name in self.definition.metrics}
+        return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
 
     @staticmethod
     def grid_step(metric: str, num_examples: int) -> float | None:
@@ -228,10 +257,10 @@ class Task:
     def _divided(self) -> tuple[Rows, Rows]:
         """Train less the held-out part, and that part."""
         train = self.splits["train"]
-        columns: list[tuple[Any, ...]] = list(train.groups)
-        if not set(self.definition.group) & set(self.definition.text):
-            columns.append(tuple(zip(*train.texts, strict=True)))  # duplicates stay together
-        groups = group_rows(columns, len(train))
+        links = self.linked(train)
+        if not set(self.definition.format.group) & set(self.definition.text):
+            links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
+        groups = group_rows(links, len(train))
         regression = self.definition.kind == "regression"
         strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
         out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)

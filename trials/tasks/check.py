@@ -1,16 +1,23 @@
-"""What a folder holds, as `ablate check FOLDER` tells it: counts, balance, duplicates, lengths."""
+"""What a task's data hold, as `ablate check FOLDER` tells it.
+
+Counts, balance, duplicates within and across splits, related rows, lengths in a backbone's tokens,
+and some rows as the model sees them.
+"""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from trials.errors import UserError
 from trials.spec import Splits
 from trials.tasks.base import Rows, Task
-from trials.tasks.folder import load_folder
+from trials.tasks.overlap import Overlap, overlaps
+from trials.tasks.seen import Example, TokenReport, count_tokens, examples
+
+MUCH_UNKNOWN = 0.05
+"""Share of a split's tokens from which a tokenizer that does not know them is a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,77 +29,102 @@ class SplitReport:
         num_rows: its rows.
         labels: label name -> rows (classification), or `lowest`, `mean`, `highest` of the labels
             (regression); empty where the labels are not public.
+        absent: labels that no row has.
         num_repeated: rows whose texts stand in an earlier row of the split.
+        num_contradicted: of those, rows whose label is another than in the first such row.
+        num_empty: rows of which a text is empty or blank.
         words: fewest, median and most words of a row, all texts together.
+        tokens: None without a tokenizer.
     """
 
     split: str
     num_rows: int
     labels: Mapping[str, float]
+    absent: tuple[str, ...]
     num_repeated: int
+    num_contradicted: int
+    num_empty: int
     words: tuple[int, float, int]
+    tokens: TokenReport | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderReport:
-    """A task's folder.
+class TaskReport:
+    """A task's data.
 
     Attributes:
         name: the task's.
         digest: of its definition and rows.
+        origin: which data set of the hub they came from; None for files.
         splits: what each split holds.
-        shared: (split, other split) -> rows of the other whose texts stand in the first.
+        overlaps: what each two of them share.
         held_out: rows of the part held out of train; 0 where train cannot be divided.
         resolved: which data choose and which show by default.
+        backbone: whose tokens were counted; None without a tokenizer.
+        max_length: tokens that rows are cut to.
+        examples: some rows of train.
     """
 
     name: str
     digest: str
+    origin: str | None
     splits: tuple[SplitReport, ...]
-    shared: Mapping[tuple[str, str], int]
+    overlaps: tuple[Overlap, ...]
     held_out: int
     resolved: Splits
+    backbone: str | None
+    max_length: int | None
+    examples: tuple[Example, ...]
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self) -> Iterator[str]:
         """The report as people read it."""
-        head = f"task {self.name}, digest {self.digest[:12]}"
-        chosen = f"by default {self.resolved.search} chooses and {self.resolved.report} shows"
-        held = f"a part held out of train would have {self.held_out or 'no'} rows"
-        leaks = (
-            f"warning: {number} rows of {later} also stand in {earlier}"
-            for (earlier, later), number in self.shared.items()
-            if number
-        )
-        return (head, *map(_line, self.splits), chosen, held, *leaks)
+        yield f"task {self.name}, digest {self.digest[:12]}"
+        if self.origin is not None:
+            yield f"from {self.origin}"
+        for split in self.splits:
+            yield _line(split)
+        yield f"by default {self.resolved.search} chooses and {self.resolved.report} shows"
+        yield f"a part held out of train would have {self.held_out or 'no'} rows"
+        if self.backbone is not None:
+            yield f"tokens of {self.backbone}, cut to {self.max_length}:"
+            yield from (_token_line(s.split, s.tokens) for s in self.splits if s.tokens)
+        yield from (f"warning: {text}" for text in self.warnings())
+        if self.examples:
+            yield "as the model sees them:"
+        for example in self.examples:
+            yield f"  {example.id}, label {example.label}: {example.seen}"
+
+    def warnings(self) -> Iterator[str]:
+        """What a reader should know before training on the data."""
+        for split in self.splits:
+            yield from _warnings(split, self.max_length)
+        for overlap in self.overlaps:
+            if overlap.equal or overlap.related:
+                yield str(overlap)
 
 
-def check_folder(folder: Path, *, shown: str | None = None) -> FolderReport:
-    """Check a folder and tell what it holds.
+def describe(
+    task: Task, tokenizer: Any = None, *, backbone: str | None = None, max_length: int = 128
+) -> TaskReport:
+    """Tell what a task's data hold.
 
     Args:
-        folder: holds `task.yaml` and the rows.
-        shown: how messages name it; its path when None.
-
-    Raises:
-        UserError: every mistake of the folder.
+        task: the task.
+        tokenizer: a fast tokenizer of `transformers`; None to count words alone.
+        backbone: whose tokenizer it is.
+        max_length: tokens that rows are cut to.
     """
-    return describe(load_folder(folder, shown=shown))
-
-
-def describe(task: Task) -> FolderReport:
-    """Tell what a task holds."""
-    texts = {split: list(zip(*task.splits[split].texts, strict=True)) for split in task.available}
-    shared = {}
-    for first, second in combinations(task.available, 2):
-        known = set(texts[first])
-        shared[first, second] = sum(text in known for text in texts[second])
-    return FolderReport(
+    return TaskReport(
         name=task.name,
         digest=task.digest,
-        splits=tuple(_describe_split(task, split) for split in task.available),
-        shared=shared,
+        origin=task.origin,
+        splits=tuple(_describe_split(task, s, tokenizer, max_length) for s in task.available),
+        overlaps=overlaps(task, Splits(search="validation"), task.available),
         held_out=_count_held_out(task),
         resolved=task.resolve_splits(),
+        backbone=None if tokenizer is None else backbone,
+        max_length=None if tokenizer is None else max_length,
+        examples=() if tokenizer is None else tuple(examples(task, tokenizer, max_length)),
     )
 
 
@@ -103,16 +135,25 @@ def _count_held_out(task: Task) -> int:
         return 0
 
 
-def _describe_split(task: Task, split: str) -> SplitReport:
+def _describe_split(task: Task, split: str, tokenizer: Any, max_length: int) -> SplitReport:
     rows = task.splits[split]
     texts = list(zip(*rows.texts, strict=True))
     words = [sum(len(text.split()) for text in row) for row in texts]
+    first: dict[tuple[str, ...], int] = {}
+    again = [(row, first.setdefault(text, row)) for row, text in enumerate(texts)]
+    repeated = [(row, other) for row, other in again if row != other]
+    other_label = [rows.labels[a] != rows.labels[b] for a, b in repeated if rows.labelled]
+    labels = _describe_labels(task, rows)
     return SplitReport(
         split=split,
         num_rows=len(rows),
-        labels=_describe_labels(task, rows),
-        num_repeated=len(texts) - len(set(texts)),
+        labels=labels,
+        absent=tuple(n for n in task.definition.labels if labels and not labels[n]),
+        num_repeated=len(repeated),
+        num_contradicted=sum(other_label),
+        num_empty=sum(any(not text.strip() for text in row) for row in texts),
         words=(min(words), median(words), max(words)),
+        tokens=None if tokenizer is None else count_tokens(rows, tokenizer, max_length),
     )
 
 
@@ -133,3 +174,27 @@ def _line(report: SplitReport) -> str:
         f"{report.split}: {report.num_rows} rows; {labels or 'no public labels'}; "
         f"{report.num_repeated} repeated; {low} to {high} words, {middle:g} in the median"
     )
+
+
+def _token_line(split: str, tokens: TokenReport) -> str:
+    low, middle, high = tokens.lengths
+    unknown = "" if tokens.unknown is None else f"; {100 * tokens.unknown:.1f} % unknown"
+    return f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
+
+
+def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
+    split, tokens = report.split, report.tokens
+    if report.absent:
+        yield f"no row of {split} has the label {', '.join(report.absent)}"
+    if report.num_contradicted:
+        yield f"{report.num_contradicted} rows of {split} repeat an earlier row with another label"
+    if report.num_empty:
+        yield f"{report.num_empty} rows of {split} have an empty text"
+    if tokens is not None and tokens.num_nothing:
+        yield f"{tokens.num_nothing} rows of {split} give no token, so no trial can read them"
+    if tokens is not None and tokens.num_cut:
+        share = f"{100 * tokens.num_cut / report.num_rows:.1f} %"
+        yield f"{tokens.num_cut} rows of {split} ({share}) lose what is beyond {max_length} tokens"
+    unknown = 0.0 if tokens is None else tokens.unknown or 0.0
+    if unknown >= MUCH_UNKNOWN:
+        yield f"the tokenizer does not know {100 * unknown:.1f} % of the tokens of {split}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trials.catalogue import register
+from trials.tasks.lines import SPLITS
 from trials.tasks.metrics import Direction, Kind
 from trials.tasks.rows import Format
 
@@ -16,12 +17,16 @@ class Hub:
     Attributes:
         path: its id.
         config: its configuration; None for the only one.
+        revision: commit, tag or branch; None for the newest, whose commit is then found out.
         splits: (our split, the hub's split) pairs; splits without public labels are left out.
+        columns: (our column, the hub's column) pairs, where the names differ.
     """
 
     path: str
     config: str | None = None
+    revision: str | None = None
     splits: tuple[tuple[str, str], ...] = (("train", "train"), ("validation", "validation"))
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,10 @@ class Definition:
         metrics: names from `trials.tasks.metrics.METRICS`.
         primary: the metric that tuning, selection and claims use.
         direction: whether a higher or a lower primary metric is better.
-        group: rows that share a value in any of these columns stay together in a hold-out.
+        group: rows that share a value in any of these columns stay together in a hold-out; of
+            columns in a tuple, in whichever of them the value stands.
+        beside: splits that are scored and shown beside the one that is reported, where the data
+            have them; they choose nothing and no claim rests on them.
         source: where the rows come from, and their licence.
         hub: where the hub has them; None for nowhere.
         folder: name of its folder under a data root; None for the task's own.
@@ -51,15 +59,27 @@ class Definition:
     primary: str
     labels: tuple[str, ...] = ()
     direction: Direction = "higher"
-    group: tuple[str, ...] = ()
+    group: tuple[str | tuple[str, ...], ...] = ()
+    beside: tuple[str, ...] = ()
     source: str = ""
     hub: Hub | None = None
     folder: str | None = None
 
     @property
+    def links(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of `group`, those that share their values together."""
+        return tuple((names,) if isinstance(names, str) else names for names in self.group)
+
+    @property
     def format(self) -> Format:
         """The columns that rows must have."""
-        return Format(self.text, self.label, self.kind, self.labels, self.group)
+        group = tuple(name for names in self.links for name in names)
+        return Format(self.text, self.label, self.kind, self.labels, group)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that it may have, in order."""
+        return (*SPLITS, *self.beside)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -11,19 +11,21 @@ from typing import Any
 
 from trials import yaml
 from trials.errors import Problem, UserError, nearest
-from trials.tasks.base import Definition, Rows, Task
-from trials.tasks.lines import SPLITS, Mistakes, find_split
-from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS
-from trials.tasks.rows import Format, read_split
+from trials.tasks import hub
+from trials.tasks.base import Definition, Hub, Rows, Task
+from trials.tasks.hub_keys import read_hub
+from trials.tasks.lines import NEEDED, SPLITS, Mistakes, find_split
+from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS, Metric, find
+from trials.tasks.rows import Format, label_name, read_split
 
 DEFINITION_FILE = "task.yaml"
 LATER_KINDS = ("span", "text_to_text")
 REQUIRED = ("task", "kind", "text", "label", "metrics", "primary")
-KEYS = (*REQUIRED, "labels", "direction", "group", "source")
+KEYS = (*REQUIRED, "labels", "direction", "group", "source", "hub")
 
 
 def load_folder(folder: Path, *, shown: str | None = None) -> Task:
-    """Read a task from its folder.
+    """Read a task from its folder; rows that it lacks and the hub has, from there.
 
     Args:
         folder: holds `task.yaml` and the rows.
@@ -35,22 +37,37 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     """
     shown = str(folder) if shown is None else shown
     mistakes = Mistakes()
-    definition, form = None, Format()
+    definition, form, of_hub = None, Format(), False
     try:
         reader = _Reader(yaml.load(folder / DEFINITION_FILE, shown=f"{shown}/{DEFINITION_FILE}"))
         definition, form = reader.definition(), reader.format
+        of_hub = "hub" in reader.values and not has_rows(folder)
         problems: Sequence[Problem] = reader.problems
     except UserError as error:
         problems = error.problems
     for problem in problems:
         mistakes.add(problem)
-    rows = read_splits(folder, shown, form, mistakes)
+    rows = {} if of_hub else read_splits(folder, shown, form, mistakes)
     mistakes.raise_any()
     assert definition is not None  # without problems there is one
-    return Task(definition, rows)
+    return (
+        hub.read(definition, hub.files_of(definition, shown)) if of_hub else Task(definition, rows)
+    )
 
 
-def read_splits(folder: Path, shown: str, form: Format, mistakes: Mistakes) -> dict[str, Rows]:
+def has_rows(folder: Path) -> bool:
+    """Whether a folder holds rows of train or validation."""
+    names = (f"{split}.jsonl{suffix}" for split in NEEDED for suffix in ("", ".gz"))
+    return any((folder / name).is_file() for name in names)
+
+
+def read_splits(
+    folder: Path,
+    shown: str,
+    form: Format,
+    mistakes: Mistakes,
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, Rows]:
     """Read every split that a folder holds.
 
     Args:
@@ -58,9 +75,10 @@ def read_splits(folder: Path, shown: str, form: Format, mistakes: Mistakes) -> d
         shown: how messages name it.
         form: the columns to expect.
         mistakes: takes every mistake.
+        splits: those that there may be.
     """
     rows = {}
-    for split in SPLITS:
+    for split in splits:
         path = find_split(folder, split, shown, mistakes)
         if path is not None:
             rows[split] = read_split(path, split, f"{shown}/{path.name}", form, mistakes)
@@ -101,19 +119,44 @@ class _Reader:
         label = self._text("label") or None
         if label in text:
             self._refuse(("label",), f"'{label}' is a text column as well")
-        group = self._names("group") if "group" in self.values else ()
-        self.format = Format(text, label, kind, labels, group)
+        group = self._group()
+        flat = tuple(name for names in group for name in names)
+        self.format = Format(text, label, kind, labels, flat)
         fields = {
             "name": self._name(),
             "kind": kind,
             "text": text,
             "label": label,
             "labels": labels,
-            "group": group,
+            # A column by itself has always been written as its name, and digests hold it so.
+            "group": tuple(names[0] if len(names) == 1 else names for names in group),
+            "hub": self._hub((*text, *([label] if label else []), *flat)),
             **self._scoring(kind, labels),
             "source": self._text("source"),
         }
         return None if self.problems else Definition(**fields)
+
+    def _group(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of columns that share their values; a name alone is a set of one."""
+        value = self.values.get("group", [])
+        sets = [value] if isinstance(value, str) else value
+        lists = [[names] if isinstance(names, str) else names for names in _listed(sets)]
+        flat = [name for names in lists for name in _listed(names)]
+        if not isinstance(sets, list) or not all(isinstance(n, str) and n for n in flat):
+            message = "must be a column, a list of columns, or a list of lists of columns"
+            self._refuse(("group",), f"{message}, but got {value!r}")
+        elif len(set(flat)) < len(flat):
+            self._refuse(("group",), f"names something twice: {', '.join(flat)}")
+        elif "group" in self.values and not all(lists):
+            self._refuse(("group",), "holds an empty list")
+        else:
+            return tuple(map(tuple, lists))
+        return ()
+
+    def _hub(self, columns: Sequence[str]) -> Hub | None:
+        if "hub" not in self.values:
+            return None
+        return read_hub(self.values["hub"], columns, self._refuse)
 
     def _is_supported(self) -> bool:
         if self.values is not self.document.value:
@@ -138,34 +181,57 @@ class _Reader:
         elif kind == "classification" and "labels" not in self.values:
             self._refuse(("labels",), "is missing")
         elif kind == "classification":
-            return self._names("labels", least=2)
+            return self._label_names()
+        return ()
+
+    def _label_names(self) -> tuple[str, ...]:
+        """The names as text; numbers and truth values are names that rows hold as they are."""
+        value = self.values["labels"]
+        if not isinstance(value, list) or not all(_is_plain(name) for name in value):
+            self._refuse(("labels",), f"must be a list of names, but got {value!r}")
+            return ()
+        names = [label_name(name) for name in value]
+        if len(set(names)) < len(names):
+            self._refuse(("labels",), f"names something twice: {', '.join(names)}")
+        elif len(names) < 2:
+            self._refuse(("labels",), f"must be at least 2 names, but got {len(names)}")
+        else:
+            return tuple(names)
         return ()
 
     def _scoring(self, kind: str | None, labels: Sequence[str]) -> dict[str, Any]:
         metrics = self._names("metrics")
-        for i, name in enumerate(metrics):
-            self._check_metric(("metrics", i), name, kind, labels)
+        found = [
+            (name, self._metric(("metrics", i), name, kind, labels))
+            for i, name in enumerate(metrics)
+        ]
         primary = self._text("primary")
         if primary and metrics and primary not in metrics:
-            self._refuse(("primary",), f"'{primary}' is not among metrics ({', '.join(metrics)})")
-        own = METRICS[primary].direction if primary in METRICS else None
-        direction = self._choice("direction", DIRECTIONS) if "direction" in self.values else own
-        if own and direction and direction != own:
-            self._refuse(("direction",), f"of '{primary}' {own} is better, not {direction}")
+            listed = ", ".join(metrics)
+            message = f"'{primary}' is not among metrics ({listed}){_close(primary, metrics)}"
+            self._refuse(("primary",), message)
+        own = next((m.direction for name, m in found if name == primary and m), None)
+        given = self._choice("direction", DIRECTIONS) if "direction" in self.values else None
+        if own and given and given != own:
+            self._refuse(("direction",), f"of '{primary}' {own} is better, not {given}")
+        direction = given or own or "higher"
         return {"metrics": metrics, "primary": primary, "direction": direction}
 
-    def _check_metric(
+    def _metric(
         self, path: tuple[str | int, ...], name: str, kind: str | None, labels: Sequence[str]
-    ) -> None:
-        if name not in METRICS:
-            self._refuse(path, f"no metric called '{name}'{nearest(name, METRICS)}")
-            return
-        metric = METRICS[name]
-        if kind is not None and metric.kind != kind:
+    ) -> Metric | None:
+        try:
+            metric = find(name)
+        except UserError as error:
+            for problem in error.problems:
+                self._refuse(path, problem.message)
+            return None
+        if None not in (kind, metric.kind) and metric.kind != kind:
             fitting = ", ".join(n for n, m in METRICS.items() if m.kind == kind)
             self._refuse(path, f"'{name}' is for {metric.kind}; a {kind} takes {fitting}")
         elif metric.binary and len(labels) > 2:
             self._refuse(path, f"'{name}' needs two labels, but there are {len(labels)}")
+        return metric
 
     def _name(self) -> str:
         name = self._text("task")
@@ -184,7 +250,8 @@ class _Reader:
         value = self.values.get(key)
         if value in options or key not in self.values:
             return value
-        self._refuse((key,), f"must be {' or '.join(options)}, but got {value!r}")
+        hint = _close(value, options)
+        self._refuse((key,), f"must be {' or '.join(options)}, but got {value!r}{hint}")
         return None
 
     def _names(self, key: str, *, least: int = 1, most: int | None = None) -> tuple[str, ...]:
@@ -194,7 +261,7 @@ class _Reader:
         if value is _ABSENT:
             return ()
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
-            self._refuse((key,), f"must be a list of names, but got {value!r}{_quote(names)}")
+            self._refuse((key,), f"must be a list of names, but got {value!r}")
         elif len(set(names)) < len(names):
             self._refuse((key,), f"names something twice: {', '.join(names)}")
         elif len(names) < least or (most is not None and len(names) > most):
@@ -211,6 +278,15 @@ class _Reader:
 _ABSENT = object()
 
 
-def _quote(names: Any) -> str:
-    plain = isinstance(names, list) and any(isinstance(n, bool | int | float) for n in names)
-    return "; put quotes around numbers, true and false" if plain else ""
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _close(name: object, options: Sequence[str]) -> str:
+    """The nearest option, where the options are listed already."""
+    hint = nearest(name, options)
+    return hint if "did you mean" in hint else ""
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and bool(value))

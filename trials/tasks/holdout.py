@@ -21,11 +21,13 @@ def hold_out_size(num_rows: int) -> int:
     return max(LEAST, math.ceil(num_rows / 10))
 
 
-def group_rows(columns: Sequence[Sequence[Hashable]], num_rows: int) -> list[int]:
-    """Put rows that share a value in any column into one group, and so on from row to row.
+def group_rows(links: Sequence[Sequence[Sequence[Hashable]]], num_rows: int) -> list[int]:
+    """Put rows that share a value into one group, and so on from row to row.
 
     Args:
-        columns: (columns, rows) values; None links nothing.
+        links: sets of columns that share their values, each (columns, rows); a value in two
+            columns of one set links their rows, in columns of two sets it does not. None links
+            nothing.
         num_rows: number of rows.
 
     Returns:
@@ -39,13 +41,14 @@ def group_rows(columns: Sequence[Sequence[Hashable]], num_rows: int) -> list[int
             row = parent[row]
         return row
 
-    for column in columns:
+    for columns in links:
         seen: dict[Hashable, int] = {}
-        for row, value in enumerate(column):
-            other = row if value is None else seen.setdefault(value, row)
-            if other != row:
-                low, high = sorted((first_of(row), first_of(other)))
-                parent[high] = low
+        for row, values in enumerate(zip(*columns, strict=True)):
+            for value in values:
+                other = row if value is None else seen.setdefault(value, row)
+                if other != row:
+                    low, high = sorted((first_of(row), first_of(other)))
+                    parent[high] = low
     return [first_of(row) for row in range(num_rows)]
 
 

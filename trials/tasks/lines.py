@@ -12,6 +12,7 @@ from typing import Any
 from trials.errors import Problem, UserError
 
 SPLITS = ("train", "validation", "test")
+NEEDED = ("train", "validation")
 SHOWN = 20
 
 
@@ -46,7 +47,7 @@ def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path
 
     Args:
         folder: holds `<split>.jsonl` or `<split>.jsonl.gz`.
-        split: name of the split; only `test` may be missing.
+        split: name of the split; only those of `NEEDED` must be there.
         shown: how messages name the folder.
         mistakes: takes a missing file, or two files for one split.
     """
@@ -54,7 +55,7 @@ def find_split(folder: Path, split: str, shown: str, mistakes: Mistakes) -> Path
     found = [folder / name for name in names if (folder / name).is_file()]
     if len(found) == 2:
         mistakes.add(Problem(f"holds both {names[0]} and {names[1]}; keep one", file=shown))
-    if not found and split != "test":
+    if not found and split in NEEDED:
         mistakes.add(Problem(f"holds neither {names[0]} nor {names[1]}", file=shown))
     return found[0] if found else None
 
@@ -74,6 +75,9 @@ def parse_lines(
     """
     number = 0
     try:
+        if (wrong := _not_lines(path)) is not None:
+            mistakes.add(Problem(wrong, file=shown))
+            return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):  # noqa: B007 (named in the handler below)
                 row, wrong = _parse_line(line)
@@ -85,6 +89,19 @@ def parse_lines(
         reason = getattr(error, "strerror", None) or str(error)
         line_number = number + 1 if number else None
         mistakes.add(Problem(f"cannot be read: {reason}", file=shown, line=line_number))
+
+
+def _not_lines(path: Path) -> str | None:
+    """What a file is that cannot be read line by line, by its first bytes; None for lines."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if path.suffix != ".gz" and start[:2] == b"\x1f\x8b":
+        return f"is gzipped; call it {path.name}.gz"
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "is UTF-16 text; save it as UTF-8"
+    if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+        return "is one JSON list; write one object a line"
+    return None
 
 
 def _parse_line(line: bytes) -> tuple[Mapping[str, Any] | None, str | None]:

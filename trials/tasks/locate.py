@@ -1,22 +1,17 @@
 """Find the rows of a task: a folder of one's own, a data root, the package, or the hub."""
 
-import http.client
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from trials import catalogue
 from trials.errors import UserError
-from trials.tasks.base import Benchmark, Definition, Hub, Rows, Task
-from trials.tasks.folder import DEFINITION_FILE, load_folder, read_splits
+from trials.tasks import hub
+from trials.tasks.base import Benchmark, Definition, Task
+from trials.tasks.folder import DEFINITION_FILE, has_rows, load_folder, read_definition, read_splits
 from trials.tasks.lines import Mistakes
-from trials.tasks.rows import check_rows
 
-PROBE_SECONDS = 5.0
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -45,6 +40,41 @@ def load(name_or_folder: str, *, roots: Sequence[Path] = (), base: Path | None =
         if place.is_dir():
             return _from_place(definition, place.resolve(), str(place), _stamp(place))
     return _from_hub(definition)
+
+
+def definition_of(name_or_folder: str, *, base: Path | None = None) -> Definition:
+    """What is fixed of a task; reads no row.
+
+    Args:
+        name_or_folder, base: as for `load`.
+
+    Raises:
+        UserError: no such task or folder, or mistakes in its `task.yaml`.
+    """
+    if is_folder(name_or_folder):
+        folder = (base or Path()) / Path(name_or_folder).expanduser()
+        return read_definition(folder / DEFINITION_FILE)
+    return _registered(name_or_folder, base or Path())[0]
+
+
+def is_here(name_or_folder: str, *, roots: Sequence[Path] = (), base: Path | None = None) -> bool:
+    """Whether `load` reads a task's rows from this machine and not from the hub.
+
+    Args:
+        name_or_folder, roots, base: as for `load`.
+
+    Raises:
+        UserError: no such task.
+    """
+    if is_folder(name_or_folder):
+        folder = (base or Path()) / Path(name_or_folder).expanduser()
+        try:
+            return has_rows(folder) or read_definition(folder / DEFINITION_FILE).hub is None
+        except UserError:
+            return True  # `load` tells every mistake
+    definition, data = _registered(name_or_folder, base or Path())
+    places = (root / (definition.folder or definition.name) for root in roots)
+    return data is not None or any(place.is_dir() for place in places)
 
 
 def is_folder(name_or_folder: str) -> bool:
@@ -78,76 +108,15 @@ def _from_folder(folder: Path, shown: str, stamp: Stamp) -> Task:
 @lru_cache(maxsize=16)
 def _from_place(definition: Definition, folder: Path, shown: str, stamp: Stamp) -> Task:
     mistakes = Mistakes()
-    rows = read_splits(folder, shown, definition.format, mistakes)
+    rows = read_splits(folder, shown, definition.format, mistakes, definition.splits)
     mistakes.raise_any()
     return Task(definition, rows)
 
 
 @lru_cache(maxsize=16)
 def _from_hub(definition: Definition) -> Task:
+    folder = f"<root>/{definition.folder or definition.name}"
+    instead = f"{hub.files_of(definition, folder)}, and give the root with --data or ABLATE_DATA"
     if definition.hub is None:
-        raise UserError(
-            f"task '{definition.name}' is in none of the data roots{_layout(definition)}"
-        )
-    _require_reachable(definition)
-    mistakes = Mistakes()
-    rows = {
-        split: _hub_rows(definition, definition.hub, split, hub_split, mistakes)
-        for split, hub_split in definition.hub.splits
-    }
-    mistakes.raise_any()
-    return Task(definition, rows)
-
-
-def _hub_rows(
-    definition: Definition, hub: Hub, split: str, hub_split: str, mistakes: Mistakes
-) -> Rows:
-    import datasets
-
-    try:
-        found = datasets.load_dataset(hub.path, hub.config, split=hub_split)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"task '{definition.name}': the hub's {hub.path} cannot be read ({reason})"
-            f"{_layout(definition)}"
-        ) from error
-    shown = f"{hub.path}/{hub.config or ''}[{hub_split}]"
-    return check_rows(_as_lines(found), split, shown, definition.format, mistakes)
-
-
-def _as_lines(found: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    names = list(found.column_names)
-    columns = found[:]
-    for number, values in enumerate(zip(*(columns[name] for name in names), strict=True), 1):
-        yield number, dict(zip(names, values, strict=True))
-
-
-def _require_reachable(definition: Definition) -> None:
-    """Ask the hub for a sign of life, since its client may try for minutes.
-
-    With `HF_HUB_OFFLINE` set the hub's local cache is read and nothing is asked.
-    """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    request = urllib.request.Request(endpoint, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError as error:
-        error.close()  # an answer all the same
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise UserError(
-            f"task '{definition.name}' is in none of the data roots and {endpoint} cannot be "
-            f"reached ({getattr(error, 'reason', error)}){_layout(definition)}, or set "
-            "HF_HUB_OFFLINE=1 to read what the hub's client has in its cache"
-        ) from None
-
-
-def _layout(definition: Definition) -> str:
-    folder = definition.folder or definition.name
-    columns = ", ".join((*definition.text, definition.label))
-    return (
-        f"; put its rows into <root>/{folder}/train.jsonl[.gz] and validation.jsonl[.gz] with "
-        f"the columns {columns}, and give the root with --data or ABLATE_DATA"
-    )
+        raise UserError(f"task '{definition.name}' is in none of the data roots; {instead}")
+    return hub.read(definition, instead)

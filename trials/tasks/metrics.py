@@ -6,9 +6,13 @@ is undefined it gives NaN, and the score is then missing, never filled in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from trials.catalogue import local_function
+from trials.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +31,14 @@ class Metric:
 
     Attributes:
         function: (predictions, labels) -> value; label ids for classification, else real numbers.
-        kind: the kind of task it can score.
-        direction: whether higher or lower is better.
+        kind: the kind of task it can score; None for any.
+        direction: whether higher or lower is better; None where its function does not say.
         binary: whether it needs exactly two labels, of which id 1 is the positive one.
     """
 
     function: Callable[[Array, Array], float]
-    kind: Kind
-    direction: Direction = "higher"
+    kind: Kind | None
+    direction: Direction | None = "higher"
     binary: bool = False
 
 
@@ -113,6 +117,41 @@ METRICS: Mapping[str, Metric] = {
     "mse": Metric(mse, "regression", "lower"),
     "mae": Metric(mae, "regression", "lower"),
 }
+
+
+def find(name: str) -> Metric:
+    """A metric of the table, or a function of a local file by `file.py:function`.
+
+    Such a function takes (predictions, labels) as those of the table do, and gives a number, or
+    NaN where it is undefined. Its attribute `direction` may say `lower`.
+
+    Raises:
+        UserError: there is no such metric, or the file is not one that the study uses.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    file, _, attribute = name.partition(":")
+    if not file.endswith(".py") or not attribute:
+        raise UserError(f"no metric called '{name}'{nearest(name, METRICS)}")
+    function = local_function(file, attribute)
+    direction = getattr(function, "direction", None)
+    if direction not in (None, *DIRECTIONS):
+        raise UserError(f"the direction of '{name}' must be higher or lower, not {direction!r}")
+    return Metric(_checked(name, function), None, direction)
+
+
+def _checked(name: str, function: Callable[[Array, Array], Any]) -> Callable[[Array, Array], float]:
+    """A function of a user's that gives a finite number, or NaN."""
+
+    def score(predictions: Array, labels: Array) -> float:
+        value = function(predictions, labels)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise UserError(f"metric '{name}' must give a number, but gave {value!r}") from None
+        return number if math.isfinite(number) else float("nan")
+
+    return score
 
 
 def grid_step(metric: str, num_examples: int) -> float | None:

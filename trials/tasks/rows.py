@@ -6,6 +6,7 @@ Every mistake of a file is found in one pass and named with its line.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -123,6 +124,7 @@ class _Checker:
         self.num_unlabelled = 0
         self.blank_lines: list[int] = []
         self.ids_by_name = {name: i for i, name in enumerate(form.labels)}
+        self.ids_by_value = _values(form.labels)
 
     def add(self, line: int, row: Mapping[str, Any]) -> None:
         self.num_rows += 1
@@ -164,7 +166,7 @@ class _Checker:
 
     def _add_label(self, line: int, row: Mapping[str, Any], column: str) -> None:
         value = row.get(column, _MISSING)
-        if self.split == "test" and (value is _MISSING or value is None or value == -1):
+        if self.split == "test" and self._is_hidden(value):
             self.num_unlabelled += 1
             if value == -1 and self.form.kind == "regression":
                 self.labels.append(-1.0)
@@ -179,6 +181,11 @@ class _Checker:
             self._refuse(line, wrong, column)
         self.labels.append(label)
 
+    def _is_hidden(self, value: Any) -> bool:
+        """Whether a value says that the label is not public; -1 may be a label's own name."""
+        minus_one = value == -1 and _comparable(value) not in self.ids_by_value
+        return value is _MISSING or value is None or minus_one
+
     def _label(self, value: Any) -> tuple[int | float, str | None]:
         if self.form.kind == "regression":
             return _number(value)
@@ -189,6 +196,10 @@ class _Checker:
             if value in self.ids_by_name:
                 return self.ids_by_name[value], None
             return 0, f"no label called {value!r}{_nearest(value, self.form.labels)}"
+        if self.ids_by_value:
+            known = self.ids_by_value.get(_comparable(value))
+            expected = f"must be one of {', '.join(self.form.labels)}, but got {brief(value)}"
+            return known or 0, expected if known is None else None
         if isinstance(value, bool) or not isinstance(value, int):
             return 0, f"must be 0 to {last} or a label's name, but got {brief(value)}"
         if not 0 <= value <= last:
@@ -197,6 +208,36 @@ class _Checker:
 
     def _refuse(self, line: int, message: str, key: str | None = None) -> None:
         self.mistakes.add(Problem(message, file=self.shown, line=line, key=key))
+
+
+def label_name(value: str | float) -> str:
+    """The name of a label that a `task.yaml` writes as text, a number or a truth value."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _values(names: Sequence[str]) -> dict[Any, int]:
+    """What rows hold for labels whose names are all numbers, or truth values; empty for others.
+
+    A 2 in a row then is the label called 2, which need not be the one with id 2.
+    """
+    try:
+        values = [_comparable(json.loads(name)) for name in names]
+    except ValueError:
+        return {}
+    kinds = {kind for kind, _ in values}
+    if len(kinds) > 1 or None in kinds or len(set(values)) < len(values):
+        return {}
+    return {value: i for i, value in enumerate(values)}
+
+
+def _comparable(value: Any) -> tuple[str | None, Any]:
+    """A JSON value such that 1 and 1.0 are the same, and 1 and true are not."""
+    if isinstance(value, bool):
+        return "truth", value
+    if isinstance(value, int | float):
+        with suppress(OverflowError):
+            return "number", float(value)
+    return None, None
 
 
 def _number(value: Any) -> tuple[float, str | None]:

@@ -20,8 +20,15 @@ from trials.spec import Progress, TrialResult
 from trials.tasks.base import Encoded
 from trials.training.memory import places
 from trials.training.pack import Pack
-from trials.training.run import Run, crashed, is_out_of_memory
+from trials.training.run import Run, crashed, is_fatal, is_out_of_memory
 from trials.training.stepping import MembersFailed
+
+
+class DeviceLost(Exception):
+    """The device of an engine is of no use to its process any more, whichever trial was at fault.
+
+    Its trials continue from their checkpoints in another process.
+    """
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,18 @@ class Engine:
             self._pack = None
 
     def advance(self) -> list[Event]:
-        """Let every trial do the next thing it needs: a step, an evaluation, or its end."""
+        """Let every trial do the next thing it needs: a step, an evaluation, or its end.
+
+        Raises:
+            DeviceLost: nothing can be done on this device in this process any more.
+        """
+        try:
+            return self._advance()
+        except RuntimeError as error:  # What went wrong before shows when the device is waited for.
+            _require_device(error)
+            raise
+
+    def _advance(self) -> list[Event]:
         events = list(self._admit())
         for run in self._active:
             if run.unreported:
@@ -137,6 +155,7 @@ class Engine:
                 torch.set_num_threads(assignment.threads)
                 run = Run(assignment)
             except Exception as error:  # noqa: BLE001 - a trial that cannot start is recorded
+                _require_device(error)
                 if self._active and is_out_of_memory(error):
                     # What is there fits, and not one more.
                     _forget(error)
@@ -209,6 +228,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - one of several may be at fault
             failure = error
         if failure is not None:
+            _require_device(failure)
             if len(group) == 1:
                 return [self._crash(group[0][0], failure)]
             _forget(failure)
@@ -247,6 +267,7 @@ class Engine:
     def _recover(self, failure: Exception) -> list[Event]:
         """Go on after a step that failed: with fewer trials at a time, or without the culprit."""
         assert self._pack is not None
+        _require_device(failure)
         if isinstance(failure, MembersFailed):
             failed = [(run, failure.errors.get(run.member)) for run in self._active]
             return [self._crash(run, error) for run, error in failed if error is not None]
@@ -297,6 +318,7 @@ class Engine:
 
     def _crash(self, run: Run, error: Exception) -> Event:
         """The end of a trial that raised."""
+        _require_device(error)
         if run in self._active:
             self._active.remove(run)
         event = Event(run.spec.id, None, self._placed(crashed(error, run.assignment, run)))
@@ -327,6 +349,18 @@ class Engine:
         share = (time.perf_counter() - start) / len(shared)
         for run in shared:
             run.seconds += share
+
+
+def _require_device(error: Exception) -> None:
+    """Go on only where the device does.
+
+    Raises:
+        DeviceLost: an error was such that every later one on the device would be the same.
+    """
+    found = error.errors.values() if isinstance(error, MembersFailed) else (error,)
+    for each in found:
+        if is_fatal(each):
+            raise DeviceLost(f"{type(each).__name__}: {str(each).splitlines()[0]}") from each
 
 
 def _forget(error: Exception) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trials.backbones import Backbone
 from trials.errors import UserError
 from trials.methods.base import Site
+from trials.quantised import densify
 from trials.sites import is_transposed, map_shape
 from trials.spec import TrialSpec
 from trials.tasks.base import Task
@@ -181,6 +182,7 @@ def merge(member: Member, backbone: Backbone) -> Any:
             "of the backbone can hold it"
         )
     model = copy.deepcopy(member.backbone.model)
+    densify(model)
     member.method.absorb(model)
     for group, update in zip(member.parameters.groups, member.updates(), strict=True):
         for index, site in enumerate(group.sites):

@@ -257,6 +257,7 @@ class Hooks:
         """`made` (K, B · L, O) plus what the members with an update of this form add."""
         source = x if part.reads == "input" else output
         place = site if part.activation is None else f"{site}.{part.reads}.{part.activation}"
+        place = f"{place}.shared" if part.shared else place
         own_in = own_out = None
         if self._positions.active:
             own_in = [(1, *source.shape[1:])] * len(forward.members)

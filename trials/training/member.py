@@ -5,6 +5,7 @@ A member knows nothing of the pack it trains in.
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from trials.backbones import Backbone
 from trials.catalogue import lookup
+from trials.errors import UserError
 from trials.methods.base import Method, Update
 from trials.sites import adapted, head_sites
 from trials.spec import TrialSpec
@@ -22,6 +24,7 @@ from trials.training.dropouts import refuse_out_of_reach
 from trials.training.optimiser import FlatAdamW
 from trials.training.own import own_copy
 from trials.training.parameters import Parameters
+from trials.training.scaling import LEAST, LossScale
 from trials.training.schedule import multiplier, num_warmup
 
 
@@ -33,6 +36,35 @@ def build_method(spec: TrialSpec) -> Method:
     method = lookup("method", spec.method)(**hyperparameters)
     assert isinstance(method, Method)
     return method
+
+
+def kept_head(backbone: Backbone, num_outputs: int | None) -> dict[str, Tensor]:
+    """The head of a backbone's checkpoint, by the names of a trial's parameters.
+
+    It has an output for each label of the task that it was trained on: the loss reads them all,
+    the task's own labels are the first (as the authors of TLoRA keep the three of MNLI).
+
+    Raises:
+        UserError: the checkpoint has none, or one of too few outputs.
+    """
+    if not backbone.has_head:
+        raise UserError(
+            f"head: freeze keeps the head of the backbone's checkpoint, but '{backbone.name}' "
+            "comes without one; train it, or name a backbone that was trained to classify"
+        )
+    modules = {path: backbone.model.get_submodule(path) for path in backbone.family.head}
+    last = modules[backbone.family.head[-1]]
+    outputs = int(last.weight.shape[0])
+    if num_outputs is not None and (outputs < num_outputs or (num_outputs == 1 != outputs)):
+        raise UserError(
+            f"head: freeze: the head of '{backbone.name}' has {outputs} outputs, and the task "
+            f"needs {num_outputs}"
+        )
+    return {
+        f"head.{path}.{part}": tensor.detach().clone()
+        for path, module in modules.items()
+        for part, tensor in module.named_parameters()
+    }
 
 
 class Member:
@@ -51,6 +83,8 @@ class Member:
         dense: site -> gradient of the loss by the site's dense change, summed over a step;
             empty unless the method reads it.
         diverged: why it stopped, once a loss or gradient was not finite.
+        scale: of its loss, where it trains in float16; None in other precisions.
+        overflowed: whether the gradient of the last step that was read did, for its scale.
     """
 
     def __init__(
@@ -79,8 +113,11 @@ class Member:
         self.train = train
         self.method = build_method(spec)
         self.sites = adapted(backbone.model, backbone.family, self.method, spec.targets)
-        head = head_sites(backbone.model, backbone.family, num_outputs)
+        # A head that is the checkpoint's keeps all of its outputs.
+        own_outputs = None if recipe.head_start == "backbone" else num_outputs
+        head = head_sites(backbone.model, backbone.family, own_outputs)
         self.num_outputs = head[-1][0].outputs
+        head_start = kept_head(backbone, num_outputs) if recipe.head_start == "backbone" else None
         own = None
         if not self.method.packs:
             own = own_copy(backbone, self.method, self.sites, spec.seed)
@@ -94,6 +131,7 @@ class Member:
             head_std=backbone.initializer_range,
             device=like.device,
             dtype=like.dtype,
+            head_start=head_start,
             own=None if own is None else own.trained,
             fixed=None if own is None else own.fixed,
         )
@@ -101,17 +139,26 @@ class Member:
         self.step = 0
         self.dense: dict[str, Tensor] = {}
         self.diverged: str | None = None
+        self.scale = LossScale() if recipe.precision == "fp16" else None
+        self.overflowed = False
         self._loss_sum, self._loss_steps = 0.0, 0
-        warmup = num_warmup(recipe.schedule, self.num_steps)
         self.optimiser = FlatAdamW(
             self.parameters.values,
             self.parameters.gradient,
             self.parameters.decays() if recipe.optimizer.weight_decay else None,
             recipe.optimizer,
             recipe.learning_rate,
-            lambda age, birth: multiplier(recipe.schedule, age, self.num_steps - birth, warmup),
+            self._rate,
         )
         self._mark_alive()
+
+    def _rate(self, age: int, birth: int) -> float:
+        """The multiplier of the learning rate, so many steps after a birth at a step."""
+        schedule = self.recipe.schedule
+        warmup = num_warmup(schedule, self.num_steps)
+        if self.method.restarts():
+            return multiplier(schedule, age, self.num_steps - birth, warmup)
+        return multiplier(schedule, birth + age, self.num_steps, warmup)
 
     @property
     def done(self) -> bool:
@@ -161,12 +208,32 @@ class Member:
         """
         if self.diverged is not None:
             return
-        if not math.isfinite(loss) or not math.isfinite(norm):
+        self.overflowed = False
+        if self.scale is not None and math.isfinite(loss):
+            self.overflowed = not math.isfinite(norm)
+            if self.overflowed:
+                self.dense.clear()
+                self.scale.back_off()
+            else:
+                self.scale.go_on()
+        if not math.isfinite(loss) or (not math.isfinite(norm) and not self._may_skip):
             what = f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"
             self.diverged = f"{what} at step {step + 1} of {self.num_steps}"
             return
         self._loss_sum += loss
         self._loss_steps += 1
+
+    @property
+    def _may_skip(self) -> bool:
+        """Whether a gradient that is not finite may be one with a smaller scale."""
+        return self.overflowed and self.scale is not None and self.scale.value >= LEAST
+
+    def unscale(self) -> None:
+        """Divide the step's gradients by the scale of its loss."""
+        if self.scale is None:
+            return
+        self.parameters.gradient.div_(self.scale.value)
+        self.dense = {site: dense / self.scale.value for site, dense in self.dense.items()}
 
     def note_dense(self, site: str, gradient: Tensor) -> None:
         """Add one pass's gradient of the loss by a site's dense change, (O, I)."""
@@ -198,8 +265,17 @@ class Member:
         return mean
 
     def curves(self) -> Mapping[str, float]:
-        """Figures of the method worth a curve."""
-        return self.method.curves([g.tensors for g in self.parameters.groups])
+        """Figures of the method worth a curve, and the scale of the loss where there is one."""
+        curves = self.method.curves([g.tensors for g in self.parameters.groups])
+        if self.scale is None:
+            return curves
+        skipped = float(self.scale.skipped)
+        return {**curves, "loss_scale": self.scale.value, "skipped_steps": skipped}
+
+    def forget_births(self) -> None:
+        """Take what is alive now as having been there from the start."""
+        self.optimiser.cohorts, self.optimiser.births = None, [0, 0]
+        self._mark_alive()
 
     def _mark_alive(self) -> None:
         alive = self.parameters.alive(self.method)
@@ -216,11 +292,13 @@ class Member:
         if self.optimiser.cohorts is not None:
             tensors["cohorts"] = self.optimiser.cohorts
         tensors |= {f"buffer.{k}": v for k, v in self._buffers().items()}
-        numbers = {
+        numbers: dict[str, object] = {
             "step": self.step,
             "births": list(self.optimiser.births),
             "loss": [self._loss_sum, self._loss_steps],
         }
+        if self.scale is not None:
+            numbers |= {"updates": self.optimiser.step, "scale": asdict(self.scale)}
         return {k: v.detach().clone() for k, v in tensors.items()}, dict(numbers)
 
     def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, object]) -> None:
@@ -234,6 +312,9 @@ class Member:
         if "cohorts" in tensors:
             self.optimiser.cohorts = tensors["cohorts"].to(self.parameters.values.device, copy=True)
         self.step = self.optimiser.step = int(numbers["step"])  # type: ignore[call-overload]
+        if self.scale is not None:
+            self.optimiser.step = int(numbers["updates"])  # type: ignore[call-overload]
+            self.scale = LossScale(**numbers["scale"])  # type: ignore[arg-type]
         self.optimiser.births = list(numbers["births"])  # type: ignore[call-overload]
         self._loss_sum, self._loss_steps = numbers["loss"]  # type: ignore[misc]
 

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trials import backbones
+from trials.quantised import quantise
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training.data import Batch
@@ -85,6 +86,8 @@ def _footprint(
     shape = (spec.recipe.batch_size, length)
     with FakeTensorMode(allow_non_fake_inputs=True):
         backbone = backbones.weightless(config, depth)
+        if spec.recipe.base_precision != "same":
+            quantise(backbone.model, spec.recipe.base_precision, backbone.family.head)
         empty = Encoded([[0]], None, [0], ["0"], 0)
         member = Member(spec, backbone, empty, num_outputs)
         with Pack(member.backbone) as pack:
@@ -94,7 +97,7 @@ def _footprint(
                 for size in (1, 2)
             )
         own = [member.parameters.values] * COPIES + list(member.parameters.frozen.values())
-        weights = sum(p.nbytes for p in backbone.model.parameters())
+        weights = sum(p.nbytes for p in backbone.model.state_dict().values())
         return Footprint(weights + 2 * one - two, two - one + sum(t.nbytes for t in own))
 
 

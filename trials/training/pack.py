@@ -5,8 +5,9 @@ schedule, order and random streams are each member's own, and every loss is take
 member's own part of the output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,8 +21,11 @@ from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
 from trials.training.passes import logits_of
 from trials.training.prefix import Prefix, States
+from trials.training.recompute import recomputed
 from trials.training.stacking import Stacker, stack_heads
 from trials.training.stepping import Stepper
+
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Pack:
@@ -50,7 +54,8 @@ class Pack:
     def step(self, members: Sequence[Member]) -> None:
         """One optimiser step of every member.
 
-        Members of one pack compute in one precision. What came of the step may lie on the device
+        Members of one pack compute in one precision, and all or none of them compute layers again
+        in the backward pass. What came of the step may lie on the device
         until `settle`.
 
         Raises:
@@ -104,7 +109,9 @@ class Pack:
             penalty = member.penalty() if microbatch == 0 else None
             shares.append(share if penalty is None else share + penalty)
         joined = torch.stack(shares)
-        joined.sum().backward()
+        scales = [1.0 if m.scale is None else m.scale.value for m in members]
+        scaled = joined if set(scales) == {1.0} else joined * joined.new_tensor(scales)
+        scaled.sum().backward()
         return joined.detach()
 
     def rehearse(self, members: Sequence[Member], batches: Sequence[Batch]) -> None:
@@ -144,9 +151,7 @@ class Pack:
         return [torch.empty_like(x).index_copy_(0, places, x) for x in stacked]
 
     def _prepare(self, members: Sequence[Member], microbatch: int, *, training: bool) -> Forward:
-        dtype = members[0].parameters.values.dtype
-        if members[0].recipe.precision == "bf16":
-            dtype = torch.bfloat16
+        dtype = _HALF.get(members[0].recipe.precision, members[0].parameters.values.dtype)
         updates = self._stacker.updates(members, dtype)
         return Forward(members, (), updates, stack_heads(members, dtype), microbatch, training)
 
@@ -167,12 +172,14 @@ class Pack:
             padded = [functional.pad(x, (0, 0, 0, 0, 0, missing - len(x))) for x in made]
             forward.states = torch.cat(padded)
         draw = forward.attention_mask if forward.drops_attention else None
+        dropping = partial(self.attention.dropping, draw)
         self.hooks.current = forward
         try:
             with (
                 self._autocast(forward.members),
                 self._prefix.without(depth),
-                self.attention.dropping(draw),
+                dropping(),
+                self._recomputed(forward, dropping),
             ):
                 logits = logits_of(self.backbone.model, inputs)
         finally:
@@ -203,6 +210,12 @@ class Pack:
         return inputs | ({"token_type_ids": torch.cat(present)} if present else {})
 
     def _autocast(self, members: Sequence[Member]) -> AbstractContextManager[object]:
-        if members[0].recipe.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
+        half = _HALF.get(members[0].recipe.precision)
+        return nullcontext() if half is None else torch.autocast(self.device.type, half)
+
+    def _recomputed(
+        self, forward: Forward, around: Callable[[], AbstractContextManager[object]]
+    ) -> AbstractContextManager[object]:
+        if not forward.training or not forward.members[0].recipe.gradient_checkpointing:
+            return nullcontext()
+        return recomputed(self._prefix.layers, self.hooks, forward, around)

@@ -22,7 +22,8 @@ class Group:
 
     Attributes:
         sites: S sites.
-        tensors: name -> (S, ...), trained ones as leaves whose gradients lie in the flat vector.
+        tensors: name -> (S, ...), trained ones as leaves whose gradients lie in the flat vector;
+            (1, ...) what all sites of the trial share.
     """
 
     sites: tuple[Site, ...]
@@ -81,11 +82,14 @@ class Parameters:
             made = [method.init(s, generator(seed, "initialisation", s.name)) for s in members]
             for name in made[0]:
                 raw[f"sites.{index}.{name}"] = torch.stack([m[name] for m in made])
+        if sites:
+            stream = generator(seed, "initialisation", "shared")
+            raw |= {f"shared.{k}": v for k, v in method.shared(sites, stream).items()}
         placed = {k: v.to(device=device, dtype=dtype) for k, v in raw.items()}
         is_trained = {
-            k: train_head if k.startswith("head.") else k.split(".", 2)[2] not in untrained
+            k: train_head if k.startswith("head.") else k.rpartition(".")[2] not in untrained
             for k in placed
-        }
+        } | dict.fromkeys((k for k in placed if k.startswith("shared.")), False)
         placed |= {f"model.{path}": parameter.detach() for path, parameter in own.items()}
         is_trained |= dict.fromkeys((f"model.{path}" for path in own), True)
         self.values, self.gradient, self.trained = _flatten(
@@ -104,8 +108,13 @@ class Parameters:
             }
             for site, bias in head
         }
+        shared = _with_prefix(tensors, "shared.")
         self.groups = tuple(
-            Group(members, _with_prefix(tensors, f"sites.{index}."))
+            Group(
+                members,
+                {k: v[None] for k, v in method.shared_at(members[0], shared).items()}
+                | _with_prefix(tensors, f"sites.{index}."),
+            )
             for index, members in enumerate(grouped)
         )
 

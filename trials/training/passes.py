@@ -1,8 +1,11 @@
 """How a backbone is called: from tokens to what its head gives.
 
+A text is read once, so nothing is kept of its keys and values for tokens to come.
+
 Shapes: B examples, L tokens, O outputs.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +22,8 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     """
     if model.config.is_encoder_decoder:
         return _of_encoder_decoder(model, inputs["input_ids"], inputs["attention_mask"])
-    made: Tensor = model(**inputs).logits
+    caches = "use_cache" in inspect.signature(model.forward).parameters
+    made: Tensor = model(**inputs, **({"use_cache": False} if caches else {})).logits
     return made
 
 

@@ -19,13 +19,14 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, Status, TrialResult
+from trials.spec import Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
 from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
+from trials.training.start import start_from
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -65,6 +66,8 @@ class Run:
         self._is_kept = False
         self.seconds = 0.0
         self._saved = time.monotonic()
+        if self.spec.source is not None:
+            start_from(self.member, Path(str(assignment.source)) / ADAPTER)
         self._resume()
         self._evaluations = self._evaluation_steps()
         self.unreported = deque(self.history)
@@ -103,6 +106,7 @@ class Run:
 
     def take(self, part: str, outputs: Tensor) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
+        outputs = outputs[:, : self.task.num_outputs]  # A kept head may have more.
         if self.member.step > self._evaluated:
             return self._evaluate(outputs)
         self._outputs[part] = outputs
@@ -163,10 +167,9 @@ class Run:
 
     def _shown(self) -> list[str]:
         """The splits whose scores the result has."""
-        parts = [self.spec.splits.search]
-        if self.spec.stage == "confirm" and self.spec.splits.report not in parts:
-            parts.append(self.spec.splits.report)
-        return parts
+        splits = self.spec.splits
+        shown = self.task.shown(splits) if self.spec.stage == "confirm" else ()
+        return list(dict.fromkeys((splits.search, *shown)))
 
     def _is_best(self, primary: float) -> bool:
         """First of equals wins; with `select: last` every evaluation replaces the one before."""
@@ -186,11 +189,12 @@ class Run:
         for part in parts:
             data = self.data(part)
             scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
-            files[f"predictions_{part}"] = f"predictions_{part}.jsonl.gz"
+            files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
             write_predictions(path, self.task, self._outputs[part], data)
-        if not math.isfinite(scores[parts[-1]][self.task.definition.primary]):
-            name = self.task.definition.primary
+        splits, name = self.spec.splits, self.task.definition.primary
+        decides = splits.report if self.spec.stage == "confirm" else splits.search
+        if not math.isfinite(scores[decides][name]):
             return self.result("diverged", f"{name} is undefined for these predictions")
         self._write_adapter()
         per_epoch = steps_per_epoch(self.spec.recipe, len(self.member.train.input_ids))
@@ -198,6 +202,10 @@ class Run:
             "finished",
             scores=scores,
             num_examples={part: len(self.data(part).labels) for part in parts},
+            num_truncated={
+                "train": self.member.train.num_truncated,
+                **{part: self.data(part).num_truncated for part in parts},
+            },
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
             files=files,
@@ -273,6 +281,8 @@ def load_parts(assignment: Assignment) -> tuple[Task, backbones.Backbone]:
         places.model_roots,
         places.base_folder,
         assignment.device,
+        spec.recipe.base_precision,
+        spec.backbone_digest,
     )
     if spec.backbone_digest is not None and backbone.digest != spec.backbone_digest:
         raise UserError(
@@ -303,11 +313,13 @@ def _encoded(
 
 
 def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
-    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs."""
+    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs.
+
+    Label and prediction are names, or numbers of a regression; outputs are what the head gave.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = zip(
-        data.ids, data.labels, task.predictions(outputs.numpy()), outputs.tolist(), strict=True
-    )
+    said, truth = task.predictions(outputs.numpy()), task.names(data.labels)
+    rows = zip(data.ids, truth, said, outputs.tolist(), strict=True)
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
         for example, label, prediction, output in rows:
@@ -334,4 +346,18 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the device, or the machine, had no memory left."""
     exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return exhausted or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "CUDA error: out of memory")
+    return exhausted or any(text in str(error) for text in said)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the device answers nothing but this error from now on, in this process.
+
+    After an illegal access or a failed assertion on a GPU, every later call fails likewise.
+    """
+    if isinstance(error, Exception) and is_out_of_memory(error):
+        return False
+    of_device = getattr(torch, "AcceleratorError", ())  # Since torch 2.8.
+    return isinstance(error, of_device) or (
+        isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+    )

@@ -2,6 +2,7 @@
 
 Members whose updates have one form (what they read, how they bend it) are multiplied together;
 ranks are padded with zeros to the largest, and a member that leaves a map alone has zeros there.
+Right factors that a member's sites share are a form of their own, so that they stay one.
 
 Shapes: K members, S sites of equal shape, O outputs, I inputs, R rank.
 """
@@ -20,8 +21,9 @@ _WIDTH = 16
 """Ranks are padded to a multiple of this, alone as in a pack: products then add up their terms in
 one order whatever the company, and matrix units ask for it."""
 
-Form = tuple[str, str | None, str]
-"""What an update reads, the activation between its factors, and to what it is added."""
+Form = tuple[str, str | None, str, bool]
+"""What an update reads, the activation between its factors, to what it is added, and whether its
+sites share the right factor."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Part:
         reads: `input` or `output` of the map.
         activation: name of a function of `torch.nn.functional`; None for a linear update.
         adds: to what it is added: `input` or `output` of the map.
+        shared: whether the sites share the right factor.
         present: K booleans: which members have an update of this form here.
         left: (K, O, R).
         right: (K, R, I).
@@ -41,6 +44,7 @@ class Part:
     reads: str
     activation: str | None
     adds: str
+    shared: bool
     present: tuple[bool, ...]
     left: Tensor
     right: Tensor
@@ -99,7 +103,7 @@ class Stacker:
         for k, member in enumerate(members):
             for group, update in zip(member.parameters.groups, member.updates(), strict=True):
                 site = group.sites[0]
-                form = (member.method.reads, update.activation, update.adds)
+                form = (member.method.reads, update.activation, update.adds, update.shares_right)
                 own = _Own(k, group.sites, update, form)
                 shapes.setdefault(site.shape, []).append(own)
         made: dict[str, list[SiteUpdate]] = {}
@@ -145,14 +149,16 @@ class Stacker:
     ) -> list[Part]:
         """One part for each site."""
         lefts, rights, inners = {}, {}, {}
+        reads, activation, adds, shared = owns[0].form
         widest = max(own.update.left.shape[-1] for own in owns)
         width = -(-widest // _WIDTH) * _WIDTH
         for own in owns:
             left, right = own.update.folded()
             missing = width - left.shape[-1]
             lefts[own.member] = self._place(own, functional.pad(left, (0, missing)), names)
-            right = functional.pad(right, (0, 0, 0, missing))
-            rights[own.member] = self._place(own, right, names)
+            # Where a member has no update its left factor is zero.
+            right = functional.pad(right[:1] if shared else right, (0, 0, 0, missing))
+            rights[own.member] = right if shared else self._place(own, right, names)
             if own.update.inner is not None:
                 inner = functional.pad(own.update.inner, (0, missing))
                 inners[own.member] = self._place(own, inner, names)
@@ -160,12 +166,11 @@ class Stacker:
         for own in owns:
             for site in own.sites:
                 of_site[site.name][own.member] = True
-        reads, activation, adds = owns[0].form
         inner_of = _stack(inners, size).to(dtype)[:, :, None].unbind(1) if inners else None
         stacked = zip(
             names,
             _stack(lefts, size).to(dtype).unbind(1),
-            _stack(rights, size).to(dtype).unbind(1),
+            _stack(rights, size).to(dtype).expand(-1, len(names), -1, -1).unbind(1),
             strict=True,
         )
         return [
@@ -173,6 +178,7 @@ class Stacker:
                 reads,
                 activation,
                 adds,
+                shared,
                 tuple(of_site[name]),
                 left,
                 right,

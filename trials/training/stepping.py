@@ -69,6 +69,7 @@ class Stepper:
             MembersFailed: methods of some of several raised; the others are whole.
         """
         for member in members:
+            member.unscale()
             member.hide_unborn()
         gradients = [member.parameters.gradient for member in members]
         norms = torch.stack(torch._foreach_norm(gradients))
@@ -76,15 +77,16 @@ class Stepper:
         self._clip(members, norms)
         # From here on the step counts: one that breaks before is taken again.
         self._unread.append(_Unread(members, [m.step for m in members], figures))
-        if len(self._unread) >= self._every:
+        # Whether a gradient overflowed decides at once whether its step is taken.
+        if members[0].scale is not None or len(self._unread) >= self._every:
             self.settle()
         live = [member for member in members if member.diverged is None]
         errors: dict[Member, Exception] = {}
         self.is_moving = True
         with torch.no_grad():
-            live = _each(live, Member.prepare, errors)
-            update_all([member.optimiser for member in live])
-            _each(live, Member.advance, errors)
+            moving = _each([m for m in live if not m.overflowed], Member.prepare, errors)
+            update_all([member.optimiser for member in moving])
+            _each([m for m in live if m not in errors], Member.advance, errors)
         self.is_moving = False
         if errors and len(members) == 1:
             raise errors[members[0]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mini_study import Ran, write
 
-from ablate import cli
+from ablate import cli, journal
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
@@ -57,6 +57,43 @@ def test_count_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "adapter  294,912" in text
 
 
+PUBLISHED = [
+    (("roberta-base", "lora", "query,value", "rank=8"),
+     ["0.3M: agrees (Hu et al. 2021", "0.8M: disagrees (README of microsoft/LoRA; near what"]),
+    (("gpt2-medium", "lora", "query,value", "rank=4"), ["0.35M: disagrees (Hu et al. 2021"]),
+    (("FacebookAI/roberta-large@main", "full", "query", None),
+     ["355,362,819, here 355,362,819: agrees (Islam 2025"]),
+    (("roberta-base", "lora", "query,value", "rank=7"), []),
+    (("roberta-base", "lora", "query", "rank=8"), []),
+]  # fmt: skip
+"""Backbone, method, targets and a field -> what is printed of its published figures."""
+
+
+@pytest.mark.parametrize(("asked", "figures"), PUBLISHED, ids=lambda x: "-".join(map(str, x))[:40])
+def test_count_shows_what_was_published(
+    capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], figures: list[str]
+) -> None:
+    backbone, method, targets, setting = asked
+    more = ["--set", setting] if setting else ["--labels", "3"]
+    words = ["count", "--backbone", backbone, "--method", method, "--targets", targets, *more]
+    lines = [x for x in printed(capsys, *words).splitlines() if x.startswith("published")]
+    assert len(lines) == len(figures)
+    for line, figure in zip(lines, figures, strict=True):
+        assert line.startswith(f"published {figure}")
+    assert [x["verdict"] for x in parsed(capsys, *words)["published"]] == [
+        figure.partition(": ")[2].partition(" (")[0] for figure in figures
+    ]
+
+
+def test_a_figure_is_of_the_configuration_as_published(capsys: pytest.CaptureFixture[str]) -> None:
+    """36,864 is with the outer two frozen; where nothing is frozen something else is counted."""
+    words = ["count", "--backbone", "bert-base-uncased", "--method", "lora_mini", "--targets",
+             "query,key,value", "--set", "rank=16"]  # fmt: skip
+    assert parsed(capsys, *words)["published"][0]["counted"] == "36,864"
+    assert not parsed(capsys, *words, "--set", "freeze=[]")["published"]
+    assert parsed(capsys, *words, "--set", "alpha=8")["published"]
+
+
 # init
 
 
@@ -68,21 +105,83 @@ def test_what_init_writes_passes_check(
     name = {"study": "mine", "method": "my_method", "task": "my_task"}[kind]
     if kind == "study":
         printed(capsys, "init", "task", "my_task")
-        fill(tmp_path / "my_task")
     printed(capsys, "init", kind, name)
-    if kind == "task":
-        fill(tmp_path / name)
     made = tmp_path / {"study": "mine.yaml", "method": "my_method.py", "task": "my_task"}[kind]
     assert made.exists()
-    printed(capsys, "check", made)
+    text = printed(capsys, "check", made)
+    assert "warning" not in text
     json.loads(printed(capsys, "check", made, "--json"))
 
 
-def fill(folder: Path) -> None:
-    rows = [{"premise": f"a {n}", "hypothesis": f"b {n}", "label": n % 2} for n in range(40)]
-    for split in ("train", "validation"):
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{split}.jsonl").write_text(text)
+def test_init_leaves_rows_that_are_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl.gz").write_bytes(b"mine")
+    printed(capsys, "init", "task", "mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"task.yaml", "train.jsonl.gz"}
+
+
+# check, of a task
+
+
+def test_check_tells_what_a_task_holds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    printed(capsys, "init", "task", "mine")
+    with (tmp_path / "mine" / "validation.jsonl").open("a", encoding="utf-8") as file:
+        file.write((tmp_path / "mine" / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    found = parsed(capsys, "check", "mine", "--max-length", "20")
+    assert [split["num_rows"] for split in found["splits"]] == [14, 7]
+    assert found["splits"][0]["labels"] == {"no": 7, "yes": 7}
+    assert found["splits"][0]["tokens"]["num_cut"] > 0
+    assert found["overlaps"] == [
+        {"first": "train", "second": "validation", "num_rows": 7, "equal": 1, "related": None}
+    ]
+    assert (found["backbone"], found["max_length"], len(found["examples"])) == ("tiny", 20, 5)
+    assert any("lose what is beyond 20 tokens" in text for text in found["warnings"])
+    text = printed(capsys, "check", "mine/task.yaml")
+    assert "warning: of 7 rows of validation 1 also stand in train" in text
+    assert text.count("[SEP]") >= 10
+
+
+def test_check_takes_a_tasks_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = parsed(capsys, "check", "tiny_acceptability")
+    assert found["resolved"] == {"search": "validation", "report": "test"}
+    assert cli.main(["check", "tiny_aceptability"]) == 2
+    assert "did you mean 'tiny_acceptability'?" in capsys.readouterr().err
+
+
+def test_check_tells_every_mistake_with_file_and_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    printed(capsys, "init", "task", "mine")
+    definition = tmp_path / "mine" / "task.yaml"
+    definition.write_text(definition.read_text().replace("primary: accuracy", "primary: acuracy"))
+    (tmp_path / "mine" / "train.jsonl").write_text(
+        '{"premise": "a", "hypothesis": 3, "label": 2}\n{'
+    )
+    assert cli.main(["check", "mine"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "mine/task.yaml:14: primary: 'acuracy' is not among metrics (accuracy, f1)"
+        "; did you mean 'accuracy'?",
+        "mine/train.jsonl:1: hypothesis: must be text, but got 3",
+        "mine/train.jsonl:1: label: must be 0 to 1 (no, yes), but got 2",
+        "mine/train.jsonl:2: not JSON: Expecting property name enclosed in double quotes at "
+        "column 2",
+    ]
+    assert cli.main(["check", "mine", "--max-length", "0"]) == 2
+
+
+def test_check_loads_the_metrics_that_it_is_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    printed(capsys, "init", "task", "mine")
+    definition = tmp_path / "mine" / "task.yaml"
+    text = definition.read_text().replace("[accuracy, f1]", "[accuracy, cost_of_check.py:cost]")
+    definition.write_text(text)
+    assert cli.main(["check", "mine"]) == 2
+    assert "no file cost_of_check.py is loaded" in capsys.readouterr().err
+    (tmp_path / "cost_of_check.py").write_text("def cost(predictions, labels):\n    return 1\n")
+    printed(capsys, "check", "mine", "--use", "cost_of_check.py")
 
 
 def test_init_never_writes_over(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -215,3 +314,25 @@ def test_run_and_best(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert len(parsed(capsys, "best", file, *where, "--top", "1")) == 1
     assert "chosen by" in printed(capsys, "best", "mini", *where)
     assert parsed(capsys, "best", "mini", *where, "--where", "rank > 100") == []
+
+
+def test_export_of_a_search(capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path) -> None:
+    import optuna
+
+    file = tmp_path / "searches.db"
+    found = parsed(capsys, "export", ran.file, *ran.flags(), "--optuna", file)
+    assert len(found["studies"]) == 2
+    study = optuna.load_study(study_name=found["studies"][0], storage=f"sqlite:///{file}")
+    assert len(study.trials) == 2
+    assert study.best_trial.values is not None
+
+
+def test_status_says_why_a_run_stopped(
+    capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path
+) -> None:
+    copy = ran.copy(tmp_path)
+    with journal.Journal.open(copy.folder / "journal") as record:
+        record.append(journal.ended("stopped", "max_cost 5 is reached: 5.10 at 2 per GPU-hour"))
+    said = printed(capsys, "status", copy.file, *copy.flags())
+    assert "stopped: max_cost 5 is reached" in said
+    assert parsed(capsys, "status", copy.file, *copy.flags())["why"].startswith("max_cost 5")

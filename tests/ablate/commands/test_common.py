@@ -83,7 +83,7 @@ def test_a_clock(seconds: float, text: str) -> None:
 
 def standing(best: float | None, label: str, done: int = 1) -> Standing:
     cell: Any = SimpleNamespace(arm=SimpleNamespace(label=label), task="t")
-    return Standing(cell, (done, 4), (0, 2), 1, 0, (), best)
+    return Standing(cell, (done, 4), (0, 2), 1, 0, 0, (), best)
 
 
 def resolved(direction: str) -> Any:

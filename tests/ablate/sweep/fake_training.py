@@ -104,7 +104,10 @@ class Training:
         scores = {"held_out": {"accuracy": score(self.spec, STEPS[-1])}}
         if self.spec.stage == "confirm":
             scores["validation"] = {"accuracy": draw(self.spec.id, "report")}
-        return TrialResult(status="finished", scores=scores, num_examples=dict.fromkeys(scores, 50))
+        return TrialResult(
+            status="finished", scores=scores, num_examples=dict.fromkeys(scores, 50), seconds=3.0,
+            adapter_parameters=int(1000 * draw(self.spec.id, "size")),
+        )  # fmt: skip
 
     def progress(self, step: int) -> Progress:
         primary = score(self.spec, step)
@@ -123,13 +126,15 @@ def assign(spec: TrialSpec, cell: Cell) -> Assignment:
     )
 
 
-def conductor(plan: Plan, record: Journal) -> Conductor:
+def conductor(
+    plan: Plan, record: Journal, warm: Mapping[str, Any] | None = None, **more: Any
+) -> Conductor:
     """As the runner begins: the study's version goes into the journal first."""
     stale = [t for t in results.stale_trials(plan, record.state) if t.final]
-    entry = revision.next_revision(plan, record.state, len(stale))
+    entry = revision.next_revision(plan, record.state, len(stale), warm or {})
     if entry is not None:
         record.append(entry)
-    return Conductor(plan, record, assign, FACTS)
+    return Conductor(plan, record, assign, FACTS, **more)
 
 
 def drive(

@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 from fake_training import (
+    FACTS,
     STEPS,
     TUNE,
+    Killed,
+    MortalJournal,
     Training,
     chosen,
     conductor,
@@ -27,9 +31,11 @@ from fake_training import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate import journal, results, runner
+from ablate import journal, results, runner, tuning
+from ablate import search as search_module
 from ablate.journal import Journal, State
 from ablate.plan import Plan
+from ablate.reuse import Finished
 from ablate.search import Tuner
 from ablate.sweep.conductor import Conductor
 from ablate.sweep.queue import CellRun, Queue
@@ -227,7 +233,7 @@ def test_asks_that_repeat_values_share_their_trial(tmp_path: Path, places: int) 
 
 
 @pytest.mark.parametrize("places", [1, 3])
-def test_asks_that_break_a_constraint_count_and_train_nothing(tmp_path: Path, places: int) -> None:
+def test_the_budget_is_spent_on_values_that_hold(tmp_path: Path, places: int) -> None:
     tune = {**TUNE, "constraints": ["learning_rate < 1e-3"]}
     with Journal.open(tmp_path / "journal") as record:
         course = conductor(planned(tune=tune), record)
@@ -236,10 +242,25 @@ def test_asks_that_break_a_constraint_count_and_train_nothing(tmp_path: Path, pl
         for run in course.cells.values():
             asks = record.state.asks[run.cell.key]
             assert len(asks) == 6
-            broken = [ask for ask in asks if not ask.trials]
-            assert broken
-            assert all(ask.values["learning_rate"] >= 1e-3 for ask in broken)
-            assert all(ask.values["learning_rate"] < 1e-3 for ask in asks if ask.trials)
+            assert all(ask.trials and ask.values["learning_rate"] < 1e-3 for ask in asks)
+
+
+def test_where_no_values_hold_every_ask_fails_and_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an endless space this shows only when it is searched."""
+    monkeypatch.setattr(search_module, "MOST_DRAWS", 5)
+    tune = {**TUNE, "constraints": ["learning_rate < 1e-5"]}
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(planned(tune=tune), record)
+        assert not drive(course, random.Random(5), 3, nobody_crashes)
+        assert course.done
+        assert all(not ask.trials for asks in record.state.asks.values() for ask in asks)
+        for run in course.cells.values():
+            assert run.tuner is not None
+            reasons = {getattr(o, "reason", "") for o in run.tuner.outcomes.values()}
+            assert reasons == {"breaks learning_rate < 1e-5"}
+        assert runner._outcome(course) == "failures"
 
 
 def test_an_exhausted_grid_ends(tmp_path: Path) -> None:
@@ -491,3 +512,206 @@ def test_trials_come_seed_by_seed_over_the_cells(tmp_path: Path) -> None:
         given = [course.next() for _ in range(6)]
     assert [a.spec.seed for a in given if a is not None] == [7, 7, 7, 3, 3, 3]
     assert len({a.spec.method for a in given[:3] if a is not None}) >= 2
+
+
+# several objectives, budgets of seconds, an earlier study
+
+
+MANY = {
+    **TUNE, "pruner": {"name": "none"}, "objectives": ["primary", "trainable_parameters"],
+    "sampler": {"name": "nsgaii", "population_size": 3},
+}  # fmt: skip
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10**6), lives=st.lists(st.integers(0, 90), max_size=2))
+def test_order_and_kills_change_nothing_with_several_objectives(
+    seed: int, lives: list[int]
+) -> None:
+    made = planned(tune=MANY)
+    with TemporaryDirectory() as place:
+        quiet = undisturbed(made, Path(place) / "quiet")
+        state = disturbed(made, Path(place) / "journal", seed, 4, lives)
+        assert search(state) == search(quiet)
+        assert chosen(state) == chosen(quiet)
+
+
+def test_each_objective_is_told_in_its_own_unit_and_direction(tmp_path: Path) -> None:
+    made = planned(tune={**MANY, "seeds": 2})
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(made, record)
+        drive(course, random.Random(1), 2, nobody_crashes)
+        for run in course.cells.values():
+            assert run.tuner is not None
+            assert [aim.direction for aim in run.aims] == ["higher", "lower"]
+            for number, outcome in run.tuner.outcomes.items():
+                ask = record.state.asks[run.cell.key][number]
+                results = [record.state.trials[t].result for t in ask.trials]
+                sizes = [r.adapter_parameters for r in results if r is not None]
+                assert len(sizes) == 2
+                assert outcome.scores[1] == sum(s or 0 for s in sizes) / 2  # type: ignore[union-attr]
+
+
+def test_an_ask_without_a_value_of_an_objective_failed(tmp_path: Path) -> None:
+    tune = {**MANY, "objectives": ["primary", "peak_memory_bytes"]}
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(planned(tune=tune), record)
+        drive(course, random.Random(1), 2, nobody_crashes)
+        assert course.done
+        for run in course.cells.values():
+            assert run.tuner is not None
+            reasons = {getattr(o, "reason", "") for o in run.tuner.outcomes.values()}
+            assert reasons == {"no value of peak_memory_bytes"}
+            assert len(run.tuner.outcomes) == 6
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_a_budget_of_seconds_is_equal_for_all_cells(tmp_path: Path, places: int) -> None:
+    """Trials take 3 seconds each; two are in flight when the tenth second is reached."""
+    tune = {**TUNE, "budget": {"gpu_seconds": 10}, "pruner": {"name": "none"}}
+    made = planned(tune=tune)
+    state = undisturbed(made, tmp_path / "quiet", nobody_crashes)
+    assert [len(asks) for asks in state.asks.values()] == [5, 5]
+    other = disturbed(made, tmp_path / "journal", 3, places, [20, 30], nobody_crashes)
+    assert search(other) == search(state)
+    assert state.revisions[0].contents["measured"] == ["budget: gpu_seconds"]
+
+
+def warmed(folder: Path, made: Plan, earlier: State) -> tuple[State, list[str]]:
+    with Journal.open(folder) as record:
+        told = tuning.warm(made, FACTS, record.state, earlier)
+        course = conductor(made, record, told)
+        ended = drive(course, random.Random(2), 3, nobody_crashes)
+        assert course.done
+        return record.state, ended
+
+
+def test_an_earlier_study_is_told_first_and_kept_in_the_revision(tmp_path: Path) -> None:
+    earlier = undisturbed(planned(study="earlier"), tmp_path / "earlier", nobody_crashes)
+    made = planned(tune={**TUNE, "warm_start": "earlier"})
+    state, _ = warmed(tmp_path / "journal", made, earlier)
+    cold = undisturbed(planned(), tmp_path / "cold", nobody_crashes)
+    assert not state.asks.keys() & cold.asks.keys(), "another search is another cell"
+    (revision,) = state.revisions
+    assert revision.contents["warm"].keys() == {cell.key for cell in made.cells}
+    for key, items in revision.contents["warm"].items():
+        past = tuning.past_of(state, key)
+        assert [(p.values, list(p.scores)) for p in past] == [
+            (item["values"], item["scores"]) for item in items
+        ]
+        assert items
+    assert all(len(asks) == 6 for asks in state.asks.values())
+    # The earlier study has grown since; what was told stands.
+    grown_since = undisturbed(
+        planned(study="earlier", tune={**TUNE, "budget": {"trials": 9}}),
+        tmp_path / "earlier", nobody_crashes,
+    )  # fmt: skip
+    again, ended = warmed(tmp_path / "journal", made, grown_since)
+    assert not ended
+    assert len(again.revisions) == 1
+
+
+def test_an_earlier_study_of_other_arms_teaches_nothing(tmp_path: Path) -> None:
+    other = planned(study="earlier", arms=[{"method": "lora", "rank": 2}])
+    earlier = undisturbed(other, tmp_path / "earlier", nobody_crashes)
+    assert tuning.warm(planned(), FACTS, State(), earlier) == {}
+
+
+# what a user would expect
+
+
+def test_out_of_memory_in_search_is_a_failed_ask(tmp_path: Path) -> None:
+    made = planned()
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(made, record)
+        while (given := course.next()) is not None:
+            search_stage = given.spec.stage == "search"
+            status: Any = "out_of_memory" if search_stage else "finished"
+            course.finish(given.spec.id, TrialResult(status=status, reason="no memory left"))
+        assert course.done
+        assert [len(asks) for asks in record.state.asks.values()] == [6, 6]
+        assert not record.state.chosen
+        assert runner._outcome(course) == "failures"
+
+
+def test_more_configurations_to_confirm_than_asks_confirm_what_there_is(tmp_path: Path) -> None:
+    tune = {**values(learning_rate={"choices": [1e-3, 1e-2]}), "sampler": {"name": "grid"}}
+    made = planned(tune=tune, confirm={"seeds": 2, "top": 5})
+    state = undisturbed(made, tmp_path / "journal", nobody_crashes)
+    assert [sorted(ranks) for ranks in state.chosen.values()] == [[1, 2], [1, 2]]
+    assert len(confirmations(state)) == 2 * 2 * 2
+    assert made.counts.confirm == 8
+
+
+def test_no_trial_that_confirms_is_stopped_early(tmp_path: Path) -> None:
+    """Whatever it reports: the pruner belongs to the search."""
+    tune = {**TUNE, "pruner": {"name": "threshold", "lower": 2.0}}
+    state = undisturbed(planned(tune=tune), tmp_path / "a", nobody_crashes)
+    assert {t.status for t in state.trials.values()} == {"pruned"}
+    state = undisturbed(planned(tune=TUNE), tmp_path / "b", nobody_crashes)
+    assert {t.status for t in confirmations(state)} == {"finished"}
+    assert "pruned" in {t.status for t in state.trials.values()}
+
+
+# trials of another study
+
+
+def library(state: State) -> Any:
+    """Another study that trained most of these trials, each in full."""
+
+    def elsewhere(identity: str) -> Finished | None:
+        if identity[0] in "0123" or identity not in state.trials:
+            return None
+        training, reports = Training(state.trials[identity].spec, some_crash), []
+        while isinstance(made := training.advance(), Progress):
+            reports.append(made)
+        return Finished("other", reports, made) if made.status == "finished" else None
+
+    return elsewhere
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_what_another_study_finished_is_taken_over_and_changes_no_answer(
+    plan: Plan, quiet: State, tmp_path: Path, places: int
+) -> None:
+    with Journal.open(tmp_path / "journal") as record:
+        course = conductor(plan, record, elsewhere=library(quiet))
+        trained = drive(course, random.Random(4), places)
+        assert course.done
+        state = record.state
+    assert search(state) == search(quiet)
+    assert chosen(state) == chosen(quiet)
+    # A trial that a pruner stops here stops at the same step, though it was trained in full there.
+    assert ends(state) == ends(quiet)
+    reused = {t.id for t in state.trials.values() if t.reused_from == "other"}
+    assert reused
+    assert not reused & set(trained)
+    assert reused | set(trained) == set(state.trials)
+    assert not reused & count(tmp_path / "journal", "started").keys()
+    assert any(state.trials[t].status == "pruned" for t in reused)
+    assert journal.fold(journal.read(tmp_path / "journal")).trials == state.trials
+
+
+def test_a_trial_that_has_begun_here_is_not_taken_over(
+    plan: Plan, quiet: State, tmp_path: Path
+) -> None:
+    with Journal.open(tmp_path / "journal") as record:
+        first = conductor(plan, record).next()
+    assert first is not None
+    with Journal.open(tmp_path / "journal") as record:
+        drive(conductor(plan, record, elsewhere=library(quiet)), random.Random(4), 2)
+        assert any(t.reused_from for t in record.state.trials.values())
+        assert record.state.trials[first.spec.id].reused_from is None
+        assert record.state.trials[first.spec.id].final
+
+
+def test_a_killed_takeover_is_taken_up_again(plan: Plan, quiet: State, tmp_path: Path) -> None:
+    for life in [*range(8, 60, 6), None]:
+        with MortalJournal.open(tmp_path / "journal") as record:
+            record.lives = life
+            with suppress(Killed):
+                course = conductor(plan, record, elsewhere=library(quiet))
+                drive(course, random.Random(4), 2)
+    state = journal.fold(journal.read(tmp_path / "journal"))
+    assert ends(state) == ends(quiet)
+    assert set(count(tmp_path / "journal", "finished").values()) == {1}

@@ -67,6 +67,10 @@ class Stub:
         self.ended: dict[str, TrialResult] = {}
         self.blocked = False
         self.goes_on = True
+        self.halted: str | None = None
+
+    def look(self) -> str | None:
+        return self.halted
 
     @property
     def done(self) -> bool:
@@ -207,6 +211,23 @@ def test_stopping_gives_nothing_more(cluster: dict[str, float]) -> None:
     at = desk(Stub(2))
     at.stopping = True
     assert at.suggest("t0") == Searcher.FINISHED
+
+
+def test_a_limit_ends_the_run_and_leaves_its_trials_to_a_later_one(
+    cluster: dict[str, float],
+) -> None:
+    stub = Stub(2)
+    at = desk(stub)
+    steward = Steward(at)
+    at.suggest("t0")
+    report = Training(spec(), nobody_crashes).progress(4)
+    told = {PROGRESS: json.dumps(report.to_json()), RESULT: "{}"}
+    stub.halted = "the deadline has passed"
+    running = SimpleNamespace(trial_id="t0")
+    assert steward.on_trial_result(None, running, told) == TrialScheduler.STOP
+    steward.on_trial_complete(None, running, told)
+    assert not stub.ended, "Tune tells of its end all the same; it goes on from its checkpoint"
+    assert at.suggest("t1") == Searcher.FINISHED
 
 
 def test_tune_saves_nothing_of_the_study(cluster: dict[str, float]) -> None:

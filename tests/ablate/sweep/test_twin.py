@@ -15,7 +15,7 @@ from fake_training import (
     undisturbed,
 )
 
-from ablate.journal import Journal
+from ablate.journal import Journal, State
 from ablate.sweep import twin
 
 
@@ -64,6 +64,35 @@ def test_a_limit_stops_after_so_many_and_the_rest_follows(tmp_path: Path, pack: 
     with Journal.open(tmp_path / "journal") as record:
         assert ends(record.state) == ends(quiet)
     assert set(count(tmp_path / "journal", "finished").values()) == {1}
+
+
+@pytest.mark.parametrize("pack", [1, 4])
+def test_a_limit_of_the_run_stops_in_mid_trial_and_the_rest_follows(
+    tmp_path: Path, pack: int
+) -> None:
+    """Whatever was reported is in the journal, so that no search sees less than it would have."""
+    plan = planned()
+    quiet = undisturbed(plan, tmp_path / "quiet")
+    stopped = 0
+    for _ in range(200):
+        with Journal.open(tmp_path / "journal") as record:
+            first = record.state.last_seq
+
+            def limit(state: State, first: int = first) -> str | None:
+                return "the time is over" if state.last_seq > first + 7 else None
+
+            course = conductor(plan, record, limit=limit)
+            if course.done:
+                break
+            twin.run(course, pack=pack)
+            if course.halted is not None:
+                assert course.halted == "the time is over"
+                assert course.next() is None
+                stopped += 1
+    assert stopped > 3
+    with Journal.open(tmp_path / "journal") as record:
+        assert ends(record.state) == ends(quiet)
+        assert search(record.state) == search(quiet)
 
 
 def test_asks_that_repeat_values_do_not_end_the_run(tmp_path: Path) -> None:

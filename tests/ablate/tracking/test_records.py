@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ablate import frame, tracking
+from ablate.journal import Trial
 from ablate.tracking.client import Point
-from ablate.tracking.records import batches, row_of, row_tags
+from ablate.tracking.facts import CellInfo, StudyInfo
+from ablate.tracking.records import batches, record, row_of, row_tags, table_rows
 
 
 def test_reports_stay_whole_in_batches() -> None:
@@ -28,6 +32,22 @@ def test_a_long_row_comes_back_whole() -> None:
     assert row_of({}) is None
     tags.pop("ablate.row.1")
     assert row_of(tags) is None
+
+
+@pytest.mark.parametrize("source", ["other", None])
+def test_a_trial_of_another_study_says_so_in_tag_and_table(source: str | None) -> None:
+    spec = {"method": "lora", "stage": "confirm", "seed": 3, "hyperparameters": {}, "recipe": {}}
+    trial = Trial("t", spec, "cell", None, 1, 1, False, status="finished", reused_from=source)
+    trial.result_json = {"scores": {"test": {"accuracy": 0.5}}, "num_examples": {"test": 4}}
+    cell = CellInfo(
+        key="cell", task="t", backbone="b", arm="lora", label="LoRA", method="lora", factors={},
+        nuisances=(), primary="accuracy", direction="higher", search_split="v", report_split="test",
+    )  # fmt: skip
+    study = StudyInfo(name="s", question="", revision=1, config={}, folder=Path())
+    tags = record(trial, cell, study).tags
+    assert tags.get("ablate.reused_from") == source
+    (row,) = table_rows(row_of(tags) or {}, "t")
+    assert row["reused_from"] == source
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

@@ -21,7 +21,9 @@ MTLORA_TARGETS = ("query", "value", "intermediate", "output")
 def started(method: Method, sites: tuple[Site, ...] = SITES, seed: int = 0) -> dict[str, Tensor]:
     """Starting values of sites of equal shape, stacked as the engine does, in float64."""
     made = [method.init(s, generator(seed, "initialisation", s.name)) for s in sites]
-    return {name: torch.stack([m[name] for m in made]).double() for name in made[0]}
+    shared = method.shared(sites, generator(seed, "initialisation", "shared"))
+    common = {name: value[None].double() for name, value in shared.items()}
+    return common | {name: torch.stack([m[name] for m in made]).double() for name in made[0]}
 
 
 def shaken(method: Method, p: dict[str, Tensor], seed: int = 1) -> dict[str, Tensor]:
@@ -36,13 +38,28 @@ def shaken(method: Method, p: dict[str, Tensor], seed: int = 1) -> dict[str, Ten
 
 
 def of_site(p: dict[str, Tensor], site: int) -> dict[str, NDArray[Any]]:
-    """One site's values as numpy arrays."""
-    return {name: value[site].numpy() for name, value in p.items()}
+    """One site's values as numpy arrays; of one, what all sites share."""
+    return {name: value[site % len(value)].numpy() for name, value in p.items()}
 
 
 def deltas(method: Method, p: dict[str, Tensor]) -> list[NDArray[Any]]:
     """What the method says its change of each site's weight is."""
     return list(method.update(p).delta().numpy())
+
+
+def stuck(method: Method, steps: int = 3) -> set[str]:
+    """What is to be trained and has not moved after some steps towards another change."""
+    p = started(method)
+    trained = set(p) - method.frozen() - method.buffers()
+    leaves = {k: v.clone().requires_grad_(k in trained) for k, v in p.items()}
+    optimiser = torch.optim.SGD([leaves[k] for k in trained], lr=0.1)
+    stream = torch.Generator().manual_seed(3)
+    target = torch.randn(2, 10, 7, generator=stream, dtype=torch.float64)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (method.update(leaves).delta() - target).square().sum().backward()
+        optimiser.step()
+    return {k for k in trained if torch.equal(leaves[k].detach(), p[k])}
 
 
 def assert_close(made: NDArray[Any], expected: NDArray[Any]) -> None:

@@ -1,6 +1,8 @@
 """Scores and masks against peft's own rank allocator, and against the paper's formulas in numpy."""
 
 import dataclasses
+import math
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +43,20 @@ def test_it_starts_at_the_backbone_half_as_wide_again_as_its_budget() -> None:
     assert float(drawn.std()) == pytest.approx(0.02, rel=0.1)
     assert AdaLoRA(rank=1).start == 1
     assert AdaLoRA(rank=2, initial_rank=4).start == 4
+
+
+def test_the_budget_of_every_step_is_the_published_curve() -> None:
+    """b(t) = b_T + (b_0 - b_T) (1 - (t - t_i) / (T - t_i - t_f))³, in exact fractions."""
+    total, first, final, sites = 500, 50, 150, 12
+    method = AdaLoRA(rank=4, initial_rank=7, warmup=0.1, final=0.3, interval=7)
+    for step in range(1, total + 1):
+        done = Fraction(step - first, total - first - final)
+        left = 1 - min(max(done, Fraction(0)), Fraction(1))
+        most, least = 7 * sites, 4 * sites
+        budget, is_round = method.budget(step, total, sites)
+        assert budget == math.floor(least + (most - least) * left**3), step
+        ended = step > total - final
+        assert is_round == (step > first and (ended or step % 7 == 0))
 
 
 @pytest.mark.parametrize(
@@ -163,9 +179,10 @@ def test_in_the_final_steps_scores_stand_still() -> None:
         assert torch.equal(before, p["p_importance"]) != moves, step
 
 
-def test_scores_see_the_weights_before_the_step() -> None:
-    """λ starts at 0, so its first importance is 0 however far the step has moved it."""
-    case = contract("adalora", rank=4, beta1=0.0)
+@pytest.mark.parametrize("scored", ["before", "after"])
+def test_scores_see_the_weights_before_the_step_or_after_it(scored: str) -> None:
+    """λ starts at 0, so before it its first importance is 0 however far the step has moved it."""
+    case = contract("adalora", rank=4, beta1=0.0, scored=scored)
     backbone = case.backbone()
     recipe = dataclasses.replace(case.spec.recipe, schedule=Schedule(name="constant"))
     member = case.member(backbone, recipe=recipe)
@@ -173,7 +190,11 @@ def test_scores_see_the_weights_before_the_step() -> None:
         pack.step([member])
     for group in member.parameters.groups:
         assert group.tensors["lambda"].abs().max() > 1e-4
-        assert not group.tensors["lambda_importance"].any()
+        assert group.tensors["lambda_importance"].any() == (scored == "after")
+        gradient = group.tensors["lambda"].grad
+        if scored == "after":
+            expected = (group.tensors["lambda"] * gradient).abs()
+            torch.testing.assert_close(group.tensors["lambda_importance"], expected)
 
 
 def test_trained_numbers_are_those_that_the_last_round_kept() -> None:
@@ -203,6 +224,10 @@ def test_the_penalty_is_the_mean_distance_from_orthogonal_factors() -> None:
         v = of_site(p, site)
         off = [np.linalg.norm(m - np.eye(3)) for m in (v["q"] @ v["q"].T, v["p"].T @ v["p"])]
         assert float(made[site]) == pytest.approx(0.5 * sum(off) / 2, rel=1e-12)
+        squared = sum(x**2 for x in off)
+        other = AdaLoRA(rank=2, initial_rank=3, orthogonality=0.5, distance="squared").penalty(p)
+        assert other is not None
+        assert float(other[site]) == pytest.approx(0.5 * squared / 2, rel=1e-12)
     assert AdaLoRA(rank=3, orthogonality=0.0).penalty(p) is None
 
 

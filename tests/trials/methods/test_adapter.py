@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from dense import QV, adapter_count
+from dense import QV, adapter_count, started
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,6 +39,19 @@ BODY = (
 def test_where_they_stand(variant: str, names: list[str]) -> None:
     made = Adapter(variant=variant).sites(BODY[:1], BODY)
     assert [site.name for site in made] == names
+
+
+def test_a_start_of_linear_maps_is_torchs() -> None:
+    """Each of the four in ±1/√fan_in of its own map, and none of them zero."""
+    method = Adapter(bottleneck=200, start="linear")
+    assert not method.starts_at_backbone
+    p = started(method, (Site("layer.0.output.dense", "output", 400, 12),))
+    for name, fan_in in {"down": 400, "inner": 400, "up": 200, "bias": 200}.items():
+        bound = fan_in**-0.5
+        assert 0.93 * bound < p[name].abs().max() <= bound, name
+        assert float(p[name].std()) == pytest.approx(bound / 3**0.5, rel=0.2), name
+    zero = started(Adapter(bottleneck=200), (Site("layer.0.output.dense", "output", 400, 12),))
+    assert torch.equal(zero["down"], p["down"])
 
 
 def trained(variant: str, family: str, activation: str) -> tuple[Contract, Any, Member]:

@@ -82,6 +82,64 @@ def test_ties_grow_too_and_the_last_round_is_cut_to_the_budget() -> None:
     assert p["ranks"].tolist() == [3, 1, 2, 2]
 
 
+def test_the_last_round_may_pass_the_budget_where_that_is_asked_for() -> None:
+    method = IncreLoRA(rank=2, add_rank=3, top_k=2, warmup=0.0, interval=1, overshoot=True)
+    p = started(method, FOUR)
+    step_of(method, p, [0.4, 0.1, 0.3, 0.2], 1)
+    assert p["ranks"].tolist() == [4, 1, 4, 1]
+    assert not p["reserve"].any(), "the budget is spent, so reserves go"
+    step_of(method, p, [0.1, 0.4, 0.3, 0.2], 2)
+    assert p["ranks"].tolist() == [4, 1, 4, 1]
+
+
+@pytest.mark.parametrize(("rank", "top_k"), [(2, 1), (4, 3), (8, 5)])
+@pytest.mark.parametrize("advance", [True, False])
+def test_every_round_of_a_schedule_follows_the_formulas(
+    rank: int, top_k: int, advance: bool
+) -> None:
+    """Random weights and gradients; importance, means, scores and growth again in numpy."""
+    num_steps, start, every, gain = 90, 9, 4, {2: 1, 4: 2, 8: 4}[rank]
+    method = IncreLoRA(
+        rank=rank, top_k=top_k, interval=every, beta1=0.8, beta2=0.7, advance=advance, alpha=6.0
+    )
+    p = started(method, FOUR)
+    stream = np.random.default_rng(0)
+    ranks, spare = [1] * 4, gain
+    mean, spread = np.zeros(4), np.zeros(4)
+    num_rounds = 0
+    for step in range(1, num_steps + 1):
+        for name in ("a", "b"):
+            p[name] += torch.from_numpy(stream.normal(size=p[name].shape)) * 0.05
+        p["e"][:, : min(ranks)] += torch.from_numpy(stream.normal(size=(4, min(ranks)))) * 0.1
+        gradient = torch.from_numpy(stream.normal(size=(4, 5, 4)))
+        for site, r in enumerate(ranks):
+            v = of_site(p, site)
+            here = slice(r + spare)
+            delta = 6.0 / (r + 1e-5) * v["b"][:, here] * v["e"][here] @ v["a"][here]
+            importance = np.abs(delta * gradient[site].numpy()).sum() / math.sqrt(20)
+            mean[site] = 0.8 * mean[site] + 0.2 * importance
+            spread[site] = 0.7 * spread[site] + 0.3 * abs(importance - mean[site])
+        left = rank * 4 - sum(ranks)
+        if step > start and step % every == 0 and left:
+            scores = mean * spread
+            k = min(top_k, left, 4)
+            for site in np.argsort(-scores)[:k]:
+                ranks[site], left = ranks[site] + min(gain, left), left - min(gain, left)
+            num_rounds += 1
+            spare = 0 if left == 0 else gain
+        method.before_step([p], [{"delta": gradient}], step, num_steps)
+        np.testing.assert_allclose((p["importance"]).numpy(), mean, rtol=1e-10)
+        method.after_step([p], step, num_steps)
+        assert p["ranks"].tolist() == ranks, step
+        assert (p["reserve"] == spare).all()
+        alive = method.alive(p)
+        trained = [r + (spare if advance else 0) for r in ranks]
+        assert alive["a"].sum((1, 2)).tolist() == trained
+        assert alive["e"].sum(1).tolist() == ranks
+    assert num_rounds > 1
+    assert sum(ranks) == rank * 4
+
+
 def test_a_reserve_that_is_taken_in_leaves_its_successor_in_its_place() -> None:
     method = IncreLoRA(rank=4, top_k=1, warmup=0.0, interval=1)
     p = started(method, FOUR)
@@ -153,6 +211,29 @@ def test_what_is_new_starts_its_own_warm_up() -> None:
     assert births == sorted(births)
     assert births[:2] == [2, 4]
     assert member.curves()["total_rank"] == 4 * len(member.sites)
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_is_new_warms_up_anew_or_follows_the_running_rate(restart: bool) -> None:
+    """The rate of each cohort, as the optimiser takes it, by the two definitions."""
+    case = contract("increlora", rank=4, interval=3, top_k=2, restart=restart)
+    backbone = case.backbone()
+    recipe = dataclasses.replace(case.spec.recipe, steps=20, schedule=Schedule(warmup=4))
+    member = case.member(backbone, recipe=recipe)
+    with Pack(backbone) as pack:
+        for _ in range(8):
+            pack.step([member])
+    births = member.optimiser.births
+    assert births[2:] == [3, 6]
+    for cohort, birth in enumerate(births[1:], 1):
+        step, length = (8 - birth - 1, 20 - birth) if restart else (7, 20)
+        rising, falling = step / 4, (length - step) / (length - 4)
+        expected = recipe.learning_rate * min(rising, falling)
+        rate, first, _ = member.optimiser._coefficients(cohort)
+        assert rate == pytest.approx(expected, rel=1e-12), cohort
+        assert first == pytest.approx(1 - 0.9 ** (8 - birth)), "moments start at birth"
+    rates = {member.optimiser._coefficients(c)[0] for c in range(1, len(births))}
+    assert len(rates) == (3 if restart else 1)
 
 
 def test_trained_numbers_do_not_count_reserves() -> None:

@@ -16,6 +16,7 @@ from dense import (
     started,
 )
 
+from trials.methods.base import Site
 from trials.methods.lora import LoRA
 
 
@@ -35,6 +36,13 @@ def test_it_starts_at_the_backbone_with_a_in_the_authors_range() -> None:
     assert p["a"].abs().max() <= bound
     assert p["a"].abs().max() > 0.98 * bound
     assert abs(float(p["a"].mean())) < 0.05 * bound
+
+
+def test_a_gaussian_start_is_as_wide_as_one_over_rank() -> None:
+    p = started(LoRA(rank=16, start="gaussian"), (Site("q", "query", 8, 4000),))
+    assert float(p["a"].std()) == pytest.approx(1 / 16, rel=0.01)
+    assert float(p["a"].abs().max()) > 3 / 16
+    assert not p["b"].any()
 
 
 def test_sites_and_seeds_start_differently() -> None:

@@ -1,10 +1,14 @@
 import itertools
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from dense import SITES, WIDE, adapter_count, assert_close, deltas, of_site, shaken, started
+from dense import SITES, WIDE, adapter_count, assert_close, deltas, of_site, shaken, started, stuck
 
+from trials.catalogue import complete
+from trials.errors import UserError
 from trials.methods.base import Site
 from trials.methods.lora_mini import MATRICES, LoRAMini
 
@@ -34,17 +38,44 @@ def test_a_safe_start_is_the_backbone_and_every_trained_factor_moves(
     p = started(method)
     assert not np.any(deltas(method, p))
     assert sum(not value.any() for value in p.values()) == 1
-    trained = set(MATRICES) - method.frozen()
-    leaves = {k: v.clone().requires_grad_(k in trained) for k, v in p.items()}
-    optimiser = torch.optim.SGD([leaves[k] for k in trained], lr=0.1)
-    target = torch.randn(2, 10, 7, generator=torch.Generator().manual_seed(3)).double()
-    for _ in range(2):
-        optimiser.zero_grad()
-        (method.update(leaves).delta() - target).square().sum().backward()
-        optimiser.step()
-    for name in trained:
-        moved = (leaves[name].detach() - p[name]).flatten(1).norm(dim=1)
-        assert (moved > 1e-6).all(), f"{name} has not moved"
+    assert not stuck(method, steps=2)
+
+
+SUBSETS = [c for size in range(1, 5) for c in itertools.combinations(MATRICES, size)]
+
+
+@pytest.mark.parametrize("freeze", FREEZES, ids="+".join)
+def test_what_starts_at_zero_is_refused_exactly_where_nothing_would_train(
+    freeze: tuple[str, ...],
+) -> None:
+    for zero in SUBSETS:
+        method = LoRAMini(rank=3, a=5, b=4, freeze=freeze, zero=zero)
+        trained = set(MATRICES) - set(freeze)
+        wrong = LoRAMini.invalid({"initial": "safe", "freeze": freeze, "zero": zero})
+        if wrong is None:
+            assert not stuck(method), zero
+            assert not np.any(deltas(method, started(method)))
+        else:
+            assert "never train" in wrong
+            assert stuck(method) == trained, zero
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"zero": ["a_train", "b_train"]},
+            "zero names a_train and b_train: the update would",
+        ),
+        ({"zero": ["a_aux"]}, "zero names a_aux, which is frozen: the update would stay zero"),
+        ({"zero": []}, "zero must name a trained matrix"),
+        ({"zero": ["b_train"], "initial": "paper"}, "zero belongs to initial safe"),
+        ({"zero": ["b_tain"]}, "holds 'b_tain'; did you mean 'b_train'?"),
+    ],
+)
+def test_a_refusal_says_why(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        complete("lora_mini", given)
 
 
 @pytest.mark.parametrize(("rank", "deviation"), [(8, 0.0078), (16, 0.0038), (32, 0.0019)])

@@ -14,10 +14,12 @@ from dense import (
     of_site,
     shaken,
     started,
+    stuck,
 )
 from torch.nn.functional import conv1d
 
-from trials.catalogue import complete
+from trials.catalogue import complete, method_fields, recorded
+from trials.errors import UserError
 from trials.methods.base import Site, fused
 from trials.methods.lora import LoRA
 from trials.methods.mtlora import MTLoRA
@@ -124,9 +126,29 @@ def test_with_t_in_blocks_a_fused_site_is_its_slices_apart(structure: str) -> No
 
 
 def test_whether_slices_mix_came_later_and_changes_no_older_trials_id() -> None:
-    assert "fused" not in complete("mtlora", {})
-    assert complete("mtlora", {"fused": "full"}) == complete("mtlora", {})
-    assert complete("mtlora", {"fused": "block"})["fused"] == "block"
+    known, plain = method_fields("mtlora"), complete("mtlora", {})
+    assert plain["fused"] == "full"
+    assert set(recorded(known, plain)) == {"structure", "rank", "alpha", "initial"}
+    apart = complete("mtlora", {"fused": "block"})
+    assert recorded(known, apart) == apart
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_a_zero_core_is_refused_where_it_would_never_train(structure: str) -> None:
+    """In the authors' vision code T's factors are zero, and A and B are not."""
+    method = MTLoRA(structure=structure, rank=4, initial="zero_core")
+    p = started(method, tuple(Site(f"q{i}", "query", 500, 300) for i in range(2)))
+    assert not np.any(deltas(method, p))
+    for name in ("a", "b"):
+        assert float(p[name].std()) == pytest.approx(0.02, rel=0.05)
+    given = {"structure": structure, "initial": "zero_core"}
+    if structure in ("shim", "dtsm"):
+        assert not stuck(method)
+        assert complete("mtlora", given)["initial"] == "zero_core"
+        return
+    assert stuck(method) == set(p)
+    with pytest.raises(UserError, match=f"zero_core: {structure} would never train, for its T is"):
+        complete("mtlora", given)
 
 
 def test_it_is_paired_with_lora_at_one_seed() -> None:

@@ -49,6 +49,14 @@ def test_only_the_middle_matrix_and_the_scale_train() -> None:
     assert set(started(method)) - method.frozen() == {"b", "scale"}
 
 
+def test_a_scalar_that_is_not_learned_stays_at_one_and_does_not_count() -> None:
+    method = TLoRA(rank=4, learn_scale=False)
+    p = started(method)
+    assert set(p) - method.frozen() == {"b"}
+    assert (p["scale"] == 1).all()
+    assert method.num_parameters(SITES[0]) == 16
+
+
 def test_half_of_the_output_is_dropped_by_default() -> None:
     assert TLoRA().output_dropout() == 0.5
     assert TLoRA(dropout=0.0).output_dropout() == 0.0

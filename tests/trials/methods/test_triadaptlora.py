@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dense import SITES, WIDE, adapter_count, assert_close, deltas, of_site, shaken, started
+from dense import SITES, WIDE, adapter_count, assert_close, deltas, of_site, shaken, started, stuck
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from trials.catalogue import complete
 from trials.contract import Contract, contract
+from trials.errors import UserError
 from trials.methods.base import Site
 from trials.methods.budget import grow
 from trials.methods.triadaptlora import TriAdaptLoRA
@@ -51,6 +53,44 @@ def test_it_starts_at_the_backbone_and_grows_from_noise() -> None:
         assert float(drawn.std()) == pytest.approx(0.02, rel=0.1), name
     assert not p["lower"].triu(1).any()
     assert not p["upper"].tril(-1).any()
+
+
+@pytest.mark.parametrize("grown", [1, 2])
+@pytest.mark.parametrize("start", ["single", "c0", "eye", "cb0", "abc0"])
+def test_a_start_is_refused_where_it_would_never_train(start: str, grown: int) -> None:
+    """Of the authors' variants, at the start and after growth."""
+
+    class Grown(TriAdaptLoRA):
+        def init(self, site: Site, generator: torch.Generator) -> dict[str, Tensor]:
+            values = super().init(site, generator)
+            return {**values, "ranks": torch.tensor(float(grown))}
+
+    method = Grown(rank=2, start=start)
+    if grown == 1:
+        assert not np.any(deltas(method, started(method)))
+    if start in ("cb0", "abc0"):
+        assert stuck(method) == {"a", "b", "lower", "upper"}
+        message = f"start {start} would never train: L \\+ U and B both start at zero"
+        with pytest.raises(UserError, match=message):
+            complete("triadaptlora", {"start": start})
+    else:
+        assert not stuck(method)
+        assert complete("triadaptlora", {"start": start})["start"] == start
+
+
+def test_starts_are_those_of_the_variants() -> None:
+    same, core_zero, eye = (
+        started(TriAdaptLoRA(rank=4, start=name), SIX) for name in ("single", "c0", "eye")
+    )
+    assert torch.equal(same["a"], core_zero["a"])
+    assert torch.equal(same["a"], eye["a"])
+    assert float(core_zero["b"].std()) == pytest.approx(0.02, rel=0.1)
+    assert not core_zero["lower"].any()
+    assert not core_zero["upper"].any()
+    assert not eye["b"].any()
+    core = TriAdaptLoRA(rank=4, start="eye")._core(eye)
+    np.testing.assert_array_equal(core[0, :1, :1].numpy(), [[2.0]])
+    assert (core[0, 1:] == 0).all()
 
 
 def formula(threshold: str, remaining: int, done: float, num_sites: int, top_k: int) -> int:
@@ -133,6 +173,75 @@ def test_scores_are_changes_of_the_norm_squared_where_that_is_asked_for() -> Non
     p["lower"][3, 1, 0] += 1.0
     method.after_step([p], 1, 10)
     assert ranks_of([p]) == [2, 2, 2, 4, 2, 2]
+
+
+def test_growth_of_a_whole_schedule_worked_out_by_hand() -> None:
+    """Three sites, ranks 1 to a mean of 3, two at once, rounds at steps 4, 8, 12 of 16.
+
+    Linear: at 4, m = 1/4 of 6 ranks that are left makes 1.5, so k = 1: the best site grows to 3.
+    At 8, m = 1/2 of 4 makes k = 2. Site 0 has not moved but its norm is now divided by 3: its
+    score is negative, and sites 1 and 2 grow to 3. Nothing is left.
+    """
+    sites = tuple(Site(f"s{i}", "query", 4, 4) for i in range(3))
+    method = TriAdaptLoRA(rank=3, add_rank=2, interval=4, max_rank=9)
+    p = started(method, sites)
+    for name in ("lower", "upper"):
+        p[name].zero_()
+    p["lower"][:, 0, 0] = torch.tensor([0.3, 0.2, 0.1], dtype=torch.float64)
+    p["previous"].zero_()
+    seen = {}
+    for step in range(1, 17):
+        if step == 5:  # what has grown is still zero; the two others move on
+            p["lower"][1:, 0, 0] += 0.05
+        method.after_step([p], step, 16)
+        seen[step] = ranks_of([p])
+        if step == 4:
+            np.testing.assert_allclose(p["previous"].numpy(), [0.3, 0.2, 0.1], rtol=1e-12)
+    assert seen[3] == [1, 1, 1]
+    assert seen[4] == seen[7] == [3, 1, 1]
+    assert seen[8] == seen[16] == [3, 3, 3]
+    np.testing.assert_allclose(p["previous"].numpy(), [0.1, 0.25, 0.15], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("overshoot", "expected"), [(False, [5, 3, 1]), (True, [5, 5, 1])])
+def test_the_last_round_may_pass_the_budget_where_that_is_asked_for(
+    overshoot: bool, expected: list[int]
+) -> None:
+    """Three sites of rank 1 have 6 ranks to come, and two of them ask for 4 each."""
+    sites = tuple(Site(f"s{i}", "query", 4, 4) for i in range(3))
+    method = TriAdaptLoRA(rank=3, add_rank=4, threshold="fixed", top_k=2, overshoot=overshoot)
+    p = started(method, sites)
+    p["lower"][:, 0, 0] = torch.tensor([3.0, 2.0, 1.0]).double()
+    for step in (1, 2):
+        method.after_step([p], step, 10)
+        assert ranks_of([p]) == expected
+
+
+SPENT = {2: ((29, 49), (44, 69)), 8: ((15, 26), (42, 59))}
+"""Target -> when a simulation of the authors' code spent the budget, linear and non-linear, from
+the shortest to the longest of three tasks, in per cent of the training."""
+
+
+@pytest.mark.parametrize("target", SPENT)
+@pytest.mark.parametrize(
+    ("num_steps", "every"),
+    [(110_448, 1000), (6_700, 100), (3_900, 100)],
+    ids=["mnli", "cola", "rte"],
+)
+def test_a_budget_is_spent_when_a_simulation_of_the_authors_schedule_says(
+    target: int, num_steps: int, every: int
+) -> None:
+    """72 maps of an encoder, 9, 25 and 50 epochs in batches of 32; no two scores are equal."""
+    for threshold, (low, high) in zip(("linear", "nonlinear"), SPENT[target], strict=True):
+        method = TriAdaptLoRA(rank=target, threshold=threshold)
+        stream = np.random.default_rng(0)
+        ranks, step = [1] * 72, every
+        while (left := target * 72 - sum(ranks)) > 0:
+            step += every
+            k = method.num_growing((step - every) / (num_steps - every), left, 72)
+            scores = stream.permutation(72).astype(float).tolist()
+            ranks = grow(ranks, scores, k, add=method.growth, budget=left, cap=10**6)
+        assert low - 1 <= 100 * step / num_steps <= high + 1, threshold
 
 
 @pytest.mark.parametrize(
@@ -258,5 +367,5 @@ def test_counts_at_an_even_growth() -> None:
 def test_the_start_lies_within_the_budget_and_the_budget_within_the_cap(
     given_values: dict[str, Any], message: str | None
 ) -> None:
-    wrong = TriAdaptLoRA.invalid(given_values)
+    wrong = TriAdaptLoRA.invalid({"start": "single", **given_values})
     assert wrong is None if message is None else message in str(wrong)

@@ -210,6 +210,33 @@ def test_pairs_are_encoded_without_padding_and_cut_from_the_longer(tokenizer: An
     assert len(encoded) == 2
 
 
+def test_a_row_that_gives_no_token_is_refused_by_name(tokenizer: Any) -> None:
+    """A tokenizer without special tokens, such as GPT-2's, makes nothing of an empty text."""
+    import copy
+
+    from tokenizers import processors
+
+    bare = copy.deepcopy(tokenizer)
+    bare.backend_tokenizer.post_processor = processors.TemplateProcessing("$0")
+    single = Rows(("train-0", "train-1"), (("a", ""),), (0, 1))
+    with pytest.raises(UserError, match="task 'pairs': 1 rows give no token, the first train-1"):
+        task().encode(bare, single, max_length=8)
+    assert task().encode(tokenizer, single, max_length=8).input_ids[1] == [2, 3]
+
+
+def test_labels_are_named() -> None:
+    assert task().names([1, 0]) == ["yes", "no"]
+    assert task(definition=NUMBERS).names([1, 0.5]) == [1.0, 0.5]
+
+
+def test_what_is_shown_beside_the_reported_split_is_what_there_is() -> None:
+    beside = replace(PAIRS, beside=("hard", "odd"))
+    whole = Task(beside, {**task().splits, "hard": rows("hard", 6)})
+    assert whole.available == ("train", "validation", "hard")
+    assert whole.shown(HELD_OUT) == ("validation", "hard")
+    assert whole.shown(Splits(search="held_out", report="hard")) == ("hard",)
+
+
 def test_single_texts_are_encoded_in_portions(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from trials.catalogue import LocalCode
 from trials.errors import UserError
 from trials.tasks.folder import load_folder, read_definition
 
@@ -81,7 +83,8 @@ group: 3
         "./weather/task.yaml:1: label: is missing",
         "./weather/task.yaml:3: text: must be 1 to 2 names, but got 3",
         "./weather/task.yaml:5: labels: must be at least 2 names, but got 1",
-        "./weather/task.yaml:9: group: must be a list of names, but got 3",
+        "./weather/task.yaml:9: group: must be a column, a list of columns, or a list of lists of "
+        "columns, but got 3",
         "./weather/task.yaml:1: task: must be letters, digits, '_', '-' and '.', not 'my weather'",
         "./weather/task.yaml:6: metrics[0]: no metric called 'acuracy'; did you mean 'accuracy'?",
         "./weather/task.yaml:6: metrics[1]: 'mse' is for regression; a classification takes "
@@ -104,11 +107,28 @@ group: 3
             "2: kind: kind 'span' is not supported by this version; "
             "expected classification or regression",
         ),
-        ("kind: classification", "kind: [a]", "2: kind: must be classification or regression, but"),
         (
-            "labels: [no, yes]",
-            "labels: [0, 1]",
-            "5: labels: must be a list of names, but got [0, 1]",
+            "kind: classification",
+            "kind: clasification",
+            "2: kind: must be classification or regression, but got 'clasification'"
+            "; did you mean 'classification'?",
+        ),
+        ("kind: classification", "kind: [a]", "2: kind: must be classification or regression, but"),
+        ("labels: [no, yes]", "labels: [[a], b]", "5: labels: must be a list of names, but got"),
+        ("labels: [no, yes]", "labels: [1, '1']", "5: labels: names something twice: 1, 1"),
+        ("labels: [no, yes]", "labels: yes", "5: labels: must be a list of names, but got 'yes'"),
+        ("primary: accuracy", "primary: accuracy\ngroup: [[a, b], a]", "8: group: names something"),
+        (
+            "primary: accuracy",
+            "primary: accuracy\ngroup: [[a, 3]]",
+            "8: group: must be a column, a",
+        ),
+        ("primary: accuracy", "primary: accuracy\ngroup: [[]]", "8: group: holds an empty list"),
+        ("primary: accuracy", "primary: mine.py:cost", "7: primary: 'mine.py:cost' is not among"),
+        (
+            "[accuracy, f1]",
+            "[accuracy, mine.py:cost]",
+            "6: metrics[1]: no file mine.py is loaded; a study names it in `use`, a check by --use",
         ),
         ("labels: [no, yes]", "labels: [no, no]", "5: labels: names something twice: no, no"),
         ("labels: [no, yes]", "labels: [a, b, c]", "6: metrics[1]: 'f1' needs two labels"),
@@ -131,6 +151,55 @@ def test_a_mistake_in_the_definition(
 ) -> None:
     found = mistakes(write_folder(DEFINITION.replace(old, new)))
     assert found[0].startswith(f"./weather/task.yaml:{problem}")
+
+
+def test_columns_that_share_their_values_are_a_list_in_the_list(write_folder: WriteFolder) -> None:
+    text = DEFINITION + "group: [[premise, hypothesis], topic]\n"
+    rows = [{"premise": f"a {i}", "hypothesis": f"a {i + 1}", "topic": i, "label": 0}
+            for i in range(0, 30, 2)]  # fmt: skip
+    task = load_folder(write_folder(text, rows, rows))
+    assert task.definition.group == (("premise", "hypothesis"), "topic")
+    assert task.definition.links == (("premise", "hypothesis"), ("topic",))
+    assert len(task.splits["train"].groups) == 3
+
+
+def test_labels_may_be_numbers(write_folder: WriteFolder) -> None:
+    text = DEFINITION.replace("labels: [no, yes]", "labels: [1, 2.5]")
+    rows = [{"premise": "a", "hypothesis": f"b {i}", "label": (1, 2.5)[i % 2]} for i in range(9)]
+    task = load_folder(write_folder(text, rows, rows))
+    assert task.definition.labels == ("1", "2.5")
+    assert task.splits["train"].labels[:2] == (0, 1)
+
+
+METRIC = """
+def cost(predictions, labels):
+    return float(abs(predictions - labels).sum())
+
+cost.direction = "lower"
+
+def hits(predictions, labels):
+    return (predictions == labels).mean()
+"""
+
+
+def test_a_metric_of_ones_own_scores_and_says_its_direction(write_folder: WriteFolder) -> None:
+    LocalCode("own_of_test_folder.py", METRIC).load()
+    own = "own_of_test_folder.py"
+    text = DEFINITION.replace("[accuracy, f1]", f"[accuracy, '{own}:cost', '{own}:hits']")
+    task = load_folder(write_folder(text.replace("primary: accuracy", f"primary: {own}:cost")))
+    assert task.definition.direction == "lower"
+    scores = task.scores(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), [1, 1, 1])
+    assert scores == {"accuracy": 2 / 3, f"{own}:cost": 1.0, f"{own}:hits": 2 / 3}
+    wrong = text.replace("primary: accuracy", f"primary: {own}:cost\ndirection: higher")
+    assert mistakes(write_folder(wrong, name="wrong")) == [
+        f"./weather/task.yaml:8: direction: of '{own}:cost' lower is better, not higher"
+    ]
+    unsaid = text.replace("primary: accuracy", f"primary: {own}:hits\ndirection: lower")
+    assert load_folder(write_folder(unsaid, name="unsaid")).definition.direction == "lower"
+    misspelt = text.replace(":cost", ":costs")
+    assert mistakes(write_folder(misspelt, name="misspelt")) == [
+        f"./weather/task.yaml:6: metrics[1]: {own} has no function 'costs'; did you mean 'cost'?"
+    ]
 
 
 def test_a_regression_has_no_labels(write_folder: WriteFolder) -> None:

@@ -31,12 +31,18 @@ def test_size_is_a_tenth_or_200_or_a_fifth_of_little(num_rows: int, size: int) -
 def test_rows_that_share_a_value_in_any_column_are_one_group() -> None:
     first = ["a", "b", "c", "a", "d", None, None]
     second = ["p", "q", "q", "r", "s", None, "s"]
-    assert group_rows([first, second], 7) == [0, 1, 1, 0, 4, 5, 4]
+    assert group_rows([[first], [second]], 7) == [0, 1, 1, 0, 4, 5, 4]
 
 
 def test_a_chain_of_shared_values_is_one_group_named_by_its_first_row() -> None:
-    assert group_rows([["d", "c", "b", "a"], ["c", "b", "a", "z"]], 4) == [0, 1, 2, 3]
-    assert group_rows([[3, 2, 2, 1], [9, 9, 8, 8]], 4) == [0, 0, 0, 0]
+    assert group_rows([[["d", "c", "b", "a"]], [["c", "b", "a", "z"]]], 4) == [0, 1, 2, 3]
+    assert group_rows([[[3, 2, 2, 1]], [[9, 9, 8, 8]]], 4) == [0, 0, 0, 0]
+
+
+def test_columns_that_share_their_values_link_rows_across_them() -> None:
+    first, second = ["d", "c", "b", "p"], ["c", "b", "a", "p"]
+    assert group_rows([[first, second]], 4) == [0, 0, 0, 3]
+    assert group_rows([[[None, "a"], [None, None]]], 2) == [0, 1]
 
 
 def test_no_columns_leave_every_row_alone() -> None:
@@ -60,7 +66,7 @@ def test_a_hold_out_keeps_groups_whole_and_has_the_size_asked_for(
     num_rows: int, num_groups: int, shares: tuple[float, float], seed: int
 ) -> None:
     rng, key = Random(seed), str(seed)
-    groups = group_rows([[rng.randrange(num_groups) for _ in range(num_rows)]], num_rows)
+    groups = group_rows([[[rng.randrange(num_groups) for _ in range(num_rows)]]], num_rows)
     strata = [sum(rng.random() < share for share in shares) for _ in range(num_rows)]
     size = hold_out_size(len(groups))
     out = hold_out(groups, strata, size=size, key=key)
@@ -121,6 +127,6 @@ def test_a_giant_group_stays_in_train() -> None:
 def test_a_hundred_thousand_rows_take_seconds() -> None:
     columns = [[i * 7919 % 75_011 for i in range(100_000)], [i // 3 for i in range(100_000)]]
     start = time.process_time()
-    groups = group_rows(columns, 100_000)
+    groups = group_rows([[column] for column in columns], 100_000)
     hold_out(groups, [i % 2 for i in range(100_000)], size=10_000, key="k")
     assert time.process_time() - start < 5

@@ -45,6 +45,19 @@ def test_a_broken_archive_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
     assert read(tmp_path / "c.jsonl")[1] == ["c.jsonl: cannot be read: No such file or directory"]
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (gzip.compress(b'{"a": 1}\n'), "f.jsonl: is gzipped; call it f.jsonl.gz"),
+        (b'\xef\xbb\xbf[\n {"a": 1}\n]', "f.jsonl: is one JSON list; write one object a line"),
+        ('{"a": "é"}\n'.encode("utf-16"), "f.jsonl: is UTF-16 text; save it as UTF-8"),
+    ],
+)
+def test_a_file_of_another_form_is_one_mistake(tmp_path: Path, data: bytes, problem: str) -> None:
+    (tmp_path / "f.jsonl").write_bytes(data)
+    assert read(tmp_path / "f.jsonl") == ([], [problem])
+
+
 def test_a_split_is_one_file(tmp_path: Path) -> None:
     mistakes = Mistakes()
     assert find_split(tmp_path, "test", "data", mistakes) is None

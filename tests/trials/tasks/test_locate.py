@@ -1,11 +1,9 @@
 """Where a task's rows are looked for, in order, and what is said when they are nowhere."""
 
 import os
-import sys
-import urllib.error
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from trials.errors import UserError
 from trials.tasks import locate
 from trials.tasks.definition import Definition, Hub, benchmark
 from trials.tasks.folder import load_folder
-from trials.tasks.locate import is_folder, load
+from trials.tasks.locate import definition_of, is_folder, is_here, load
 
 WriteFolder = Callable[..., Path]
 WEATHER = Definition(
@@ -29,6 +27,17 @@ WEATHER = Definition(
     hub=Hub(path="me/weather", splits=(("train", "train"), ("validation", "dev"))),
     folder="weather",
 )
+
+
+DEFINITION = """\
+task: weather
+kind: classification
+text: [premise, hypothesis]
+label: label
+labels: [no, yes]
+metrics: [accuracy, f1]
+primary: accuracy
+"""
 
 
 @pytest.fixture
@@ -95,56 +104,50 @@ def test_the_package_comes_after_the_roots(write_folder: WriteFolder) -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_the_hub_comes_last(write_folder: WriteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    local = load_folder(write_folder())
-    asked = []
+    read = []
+    answer = load_folder(write_folder())
 
-    def load_dataset(path: str, config: str | None, split: str) -> Any:
-        asked.append((path, config, split))
-        rows = local.splits["train" if split == "train" else "validation"]
-        columns = {"premise": rows.texts[0], "hypothesis": rows.texts[1], "label": rows.labels}
-        return _Found({name: list(column) for name, column in columns.items()})
+    def from_hub(definition: Definition, instead: str) -> Any:
+        read.append((definition.name, instead))
+        return answer
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert load("weather_on_hub").digest == local.digest
-    assert asked == [("me/weather", None, "train"), ("me/weather", None, "dev")]
-
-
-class _Found:
-    """As much of `datasets.Dataset` as is used."""
-
-    def __init__(self, columns: dict[str, list[Any]]) -> None:
-        self.column_names, self._columns = list(columns), columns
-
-    def __getitem__(self, key: slice) -> dict[str, list[Any]]:
-        return {name: column[key] for name, column in self._columns.items()}
+    monkeypatch.setattr("trials.tasks.hub.read", from_hub)
+    assert load("weather_on_hub") is answer
+    assert read == [
+        (
+            "weather_on_hub",
+            "put its rows into <root>/weather/train.jsonl[.gz] and validation.jsonl[.gz] with the "
+            "columns premise, hypothesis, label, and give the root with --data or ABLATE_DATA",
+        )
+    ]
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_hub_out_of_reach_names_the_folder_that_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def urlopen(request: Any, timeout: float) -> None:
-        raise urllib.error.URLError("no route")
+def test_whether_rows_are_here_is_known_without_reading_them(
+    write_folder: WriteFolder, tmp_path: Path
+) -> None:
+    of_hub = DEFINITION + "hub: {id: me/weather}\n"
+    bare = write_folder(of_hub, None, None, name="bare")
+    full = write_folder(of_hub, ["{"], None, name="weather")
+    broken = write_folder("task: [\n", None, None, name="broken")
+    without = write_folder(DEFINITION, None, None, name="without")
+    assert not is_here(str(bare))
+    assert all(is_here(str(folder)) for folder in (full, broken, without))
+    assert not is_here("weather_on_hub")
+    assert is_here("weather_on_hub", roots=[tmp_path])
+    assert is_here("tiny_acceptability")
+    assert definition_of("./bare", base=tmp_path).name == "weather"
+    assert definition_of("weather_on_hub") is WEATHER
+    with pytest.raises(UserError, match="no task called"):
+        is_here("weathr_on_hub")
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    with pytest.raises(UserError) as caught:
-        load("weather_on_hub")
-    assert str(caught.value) == (
-        "task 'weather_on_hub' is in none of the data roots and https://huggingface.co cannot be "
-        "reached (no route); put its rows into <root>/weather/train.jsonl[.gz] and "
-        "validation.jsonl[.gz] with the columns premise, hypothesis, label, and give the root "
-        "with --data or ABLATE_DATA, or set HF_HUB_OFFLINE=1 to read what the hub's client has in "
-        "its cache"
+
+@pytest.mark.usefixtures("registered")
+def test_a_task_that_is_nowhere_names_the_folder_that_would_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        catalogue.lookup("task", "weather_on_hub"), "definition", replace(WEATHER, hub=None)
     )
-
-
-@pytest.mark.usefixtures("registered")
-def test_a_hub_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(path: str, config: str | None, split: str) -> Any:
-        raise ConnectionError("offline mode\nand more")
-
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"me/weather cannot be read \(offline mode\); put its"):
+    with pytest.raises(UserError, match=r"in none of the data roots; put its rows into <root>/we"):
         load("weather_on_hub")

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from trials.tasks.metrics import METRICS, grid_step
+from trials.catalogue import LocalCode
+from trials.errors import UserError
+from trials.tasks.metrics import METRICS, find, grid_step
 
 # 3 true positives, 1 false positive, 2 false negatives, 4 true negatives
 LABELS = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
@@ -70,3 +72,42 @@ def test_only_accuracy_moves_in_steps() -> None:
     assert grid_step("accuracy", 200) == 0.005
     assert grid_step("mcc", 200) is None
     assert grid_step("accuracy", 0) is None
+
+
+def test_a_metric_is_found_by_name() -> None:
+    assert find("mcc") is METRICS["mcc"]
+    with pytest.raises(UserError, match=r"no metric called 'acc'"):
+        find("acc")
+    with pytest.raises(UserError, match="no file nowhere.py is loaded"):
+        find("nowhere.py:f")
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [("0.25", 0.25), ("True", 1.0), ("predictions.sum()", 2.0), ("float('inf')", math.nan)],
+)
+def test_a_metric_of_ones_own_gives_a_finite_number_or_nan(body: str, value: float) -> None:
+    source = f"def own(predictions, labels):\n    return {body}\n"
+    LocalCode("own_of_test_metrics.py", source).load()
+    metric = find("own_of_test_metrics.py:own")
+    assert (metric.kind, metric.direction, metric.binary) == (None, None, False)
+    found = metric.function(np.array([1, 1, 0]), np.array([1, 0, 0]))
+    assert found == pytest.approx(value, nan_ok=True)
+
+
+def test_what_a_metric_of_ones_own_does_wrong_is_said() -> None:
+    source = (
+        "def own(p, l):\n    return 'high'\n\ndef odd(p, l):\n    return 0\nodd.direction = 'up'\n"
+    )
+    LocalCode("own_of_test_metrics.py", source).load()
+    with pytest.raises(UserError, match="must give a number, but gave 'high'"):
+        find("own_of_test_metrics.py:own").function(np.zeros(1), np.zeros(1))
+    with pytest.raises(UserError, match="must be higher or lower, not 'up'"):
+        find("own_of_test_metrics.py:odd")
+
+
+def test_the_version_of_a_file_that_was_loaded_last_counts() -> None:
+    for value in (1, 2, 1):
+        LocalCode("own_of_test_metrics.py", f"def own(p, l):\n    return {value}\n").load()
+        found = find("own_of_test_metrics.py:own").function(np.zeros(1), np.zeros(1))
+        assert found == value

@@ -57,6 +57,45 @@ def test_a_wrong_value_is_named_with_line_and_column(changed: dict[str, Any], pr
     assert check([good, {**good, **changed}], CLASSES)[1] == [problem]
 
 
+@pytest.mark.parametrize(
+    ("labels", "values", "ids"),
+    [
+        (("1", "2", "5"), [5, 1, 2.0, "2"], (2, 0, 1, 1)),
+        (("0.5", "1.0"), [1, 0.5], (1, 0)),
+        (("-1", "1"), [-1, 1], (0, 1)),
+        (("true", "false"), [False, True, "true"], (1, 0, 0)),
+        (("1", "0"), [1, 0], (0, 1)),
+        (("東京", "Київ"), ["Київ", 0], (1, 0)),
+    ],
+)
+def test_labels_that_are_numbers_or_truth_values_are_what_rows_hold(
+    labels: tuple[str, ...], values: list[Any], ids: tuple[int, ...]
+) -> None:
+    form = Format(("a",), "label", "classification", labels)
+    for split in ("train", "test"):
+        found, problems = check([{"a": "x", "label": value} for value in values], form, split)
+        assert (found.labels, problems) == (ids, [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "value", "problem"),
+    [
+        (("1", "2"), 0, "f:1: label: must be one of 1, 2, but got 0"),
+        (("1", "2"), True, "f:1: label: must be one of 1, 2, but got true"),
+        (("true", "false"), 1, "f:1: label: must be one of true, false, but got 1"),
+        (("1", "2"), 10**400, "f:1: label: must be one of 1, 2, but got 1000000"),
+        (("1", "b"), 2, "f:1: label: must be 0 to 1 (1, b), but got 2"),
+        (("1", "1.0"), 2, "f:1: label: must be 0 to 1 (1, 1.0), but got 2"),
+    ],
+)
+def test_a_number_that_names_no_label_is_refused(
+    labels: tuple[str, ...], value: Any, problem: str
+) -> None:
+    form = Format(("a",), "label", "classification", labels)
+    (found,) = check([{"a": "x", "label": value}], form)[1]
+    assert found.startswith(problem)
+
+
 def test_every_missing_column_is_named_with_the_nearest() -> None:
     _, problems = check([{"a": "x", "bb": "y", "lable": 1, "topics": 1}], CLASSES)
     assert problems == [

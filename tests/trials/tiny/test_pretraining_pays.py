@@ -59,7 +59,7 @@ def score(backbone: str, folder: Path) -> float:
 
 
 def test_lora_learns_the_task_with_pretraining_and_hardly_without(tmp_path: Path) -> None:
-    backbones.load.cache_clear()
+    backbones._loaded.cache_clear()
     with_pretraining = score("tiny", tmp_path / "pretrained")
     without = score(str(untrained(tmp_path)), tmp_path / "random")
     assert with_pretraining > 0.5

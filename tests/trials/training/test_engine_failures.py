@@ -14,7 +14,7 @@ from trials.catalogue import lookup
 from trials.places import Assignment
 from trials.training import engine as engine_module
 from trials.training import run, stepping
-from trials.training.engine import Engine
+from trials.training.engine import DeviceLost, Engine
 from trials.training.member import Member
 from trials.training.optimiser import FlatAdamW
 from trials.training.pack import Pack
@@ -308,3 +308,44 @@ def test_a_fault_at_the_probe_of_memory_is_left_to_the_first_step(
     visits.join(*trials)
     visits.go()
     visits.assert_undisturbed(*trials)
+
+
+STUCK = [
+    torch.AcceleratorError("CUDA error: device-side assert triggered"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+]
+
+
+@pytest.mark.parametrize("error", STUCK)
+@pytest.mark.parametrize("where", ["step", "all_outputs", "settle"])
+def test_a_device_that_is_lost_fails_no_trial(
+    visits: Visits, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    """Its process is to end; from the checkpoints each trial goes on as if nothing had been."""
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+    visits.engine = Engine(2)
+    trials = [visits.trial(seed) for seed in (1, 2)]
+    visits.join(*trials)
+    visits.go(lambda: visits.steps_done(trials[0]) == 6)
+
+    def lost(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pack, where, lost)
+        with pytest.raises(DeviceLost, match="CUDA error"):
+            visits.go()
+    assert not visits.results
+    visits.engine.close()
+    visits.engine = Engine(2)
+    visits.join(*trials)
+    visits.go()
+    visits.assert_undisturbed(*trials)
+
+
+def test_an_exhausted_device_is_not_lost() -> None:
+    exhausted = torch.AcceleratorError("CUDA error: out of memory")
+    assert run.is_out_of_memory(exhausted)
+    assert not run.is_fatal(exhausted)
+    assert not run.is_fatal(ValueError("CUDA error"))
+    assert not run.is_fatal(torch.OutOfMemoryError("CUDA out of memory"))

@@ -43,6 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pruning": ("adalora", {"given": {"rank": 2, "interval": 4}, "seed": 2}),
     "adapter": ("adapter", {"given": {"bottleneck": 3}, "seed": 4, "learning_rate": 1e-3}),
     "biases": ("bitfit", {"seed": 1}),
+    "shared": ("vera", {"given": {"rank": 20}, "seed": 2, "targets": ("query", "intermediate")}),
     "growing": (
         "triadaptlora",
         {
@@ -53,7 +54,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""Role -> method and what is special about it: eight methods, with ranks, rates, seeds."""
+"""Role -> method and what is special about it: nine methods, with ranks, rates, seeds."""
 ENDS = {"stopped": 11, "broken": 13}
 """Steps after which two members take no more."""
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from cases import assignment_of, small_task
 from torch import Tensor
 
+from trials import catalogue
 from trials.errors import UserError
 from trials.places import Assignment
 from trials.spec import Evaluate, Progress, Splits, TrialResult
@@ -73,7 +75,19 @@ def test_a_run_reports_each_evaluation_and_then_its_result(root: Path, tmp_path:
     assert result.adapter_parameters == 8 * 8 * 256
     assert result.head_parameters == 2 * 128 + 2
     assert result.device == "cpu"
+    assert result.num_truncated == {"train": 0, "validation": 0, "test": 0}
     assert TrialResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_rows_that_lose_tokens_are_counted(root: Path, tmp_path: Path) -> None:
+    assignment = assignment_of(tmp_path, root, steps=5, max_length=8)
+    _, result = finish(assignment)
+    task, backbone = run.load_parts(assignment)
+    for part in ("train", "validation", "test"):
+        rows = task.rows(part, assignment.spec.splits)
+        whole = backbone.tokenizer(list(rows.texts[0]))["input_ids"]
+        assert result.num_truncated[part] == sum(len(ids) > 8 for ids in whole)
+    assert result.num_truncated["train"] > 0
 
 
 def test_predictions_have_one_row_for_each_example(root: Path, tmp_path: Path) -> None:
@@ -83,7 +97,7 @@ def test_predictions_have_one_row_for_each_example(root: Path, tmp_path: Path) -
             rows = [json.loads(line) for line in file]
         assert len(rows) == len({row["id"] for row in rows}) == 32
         named = {0: "unacceptable", 1: "acceptable"}
-        right = [row["prediction"] == named[row["label"]] for row in rows]
+        right = [row["prediction"] == row["label"] for row in rows]
         assert sum(right) / 32 == pytest.approx(result.scores[part]["accuracy"])
         for row in rows:
             assert row["prediction"] == named[max((0, 1), key=lambda i: row["outputs"][i])]
@@ -200,6 +214,28 @@ def test_the_search_stage_never_reads_the_report_split(tmp_path: Path) -> None:
     assert len(reports) == 4
     assert result.status == "crashed"
     assert "has no test split" in str(result.reason)
+
+
+def test_splits_shown_beside_are_scored_when_confirming_and_choose_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MNLI's mismatched validation split is. The same training with and without one."""
+    _, plain = finish(assignment_of(tmp_path / "plain", root))
+    both = tmp_path / "data"
+    shutil.copytree(root, both)
+    folder = both / "tiny_acceptability"
+    lines = (folder / "test.jsonl").read_text().splitlines(keepends=True)
+    (folder / "hard.jsonl").write_text("".join(lines[:9]))
+    benchmark = catalogue.lookup("task", "tiny_acceptability")
+    beside = dataclasses.replace(benchmark.definition, beside=("hard",))
+    monkeypatch.setattr(benchmark, "definition", beside)
+    _, result = finish(assignment_of(tmp_path / "confirm", both))
+    assert list(result.scores) == ["validation", "test", "hard"]
+    assert {part: result.scores[part] for part in plain.scores} == plain.scores
+    assert result.num_examples["hard"] == 9
+    assert (tmp_path / "confirm" / result.files["predictions_hard"]).is_file()
+    _, result = finish(assignment_of(tmp_path / "search", both, stage="search"))
+    assert list(result.scores) == ["validation"]
 
 
 def test_what_is_held_out_of_train_chooses(root: Path, tmp_path: Path) -> None:

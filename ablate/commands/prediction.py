@@ -1,0 +1,80 @@
+"""What a plan says of time and money."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.commands.live import clock
+
+if TYPE_CHECKING:
+    from ablate.api import Ablation
+    from ablate.forecast import Expected
+    from ablate.profile import Profile
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Time and money of what is left of a study.
+
+    Attributes:
+        cells: what is expected of each.
+        profile: its price and limits.
+    """
+
+    cells: "list[Expected]"
+    profile: "Profile"
+
+    @property
+    def seconds(self) -> float | None:
+        """Device time of all cells; None where nothing is known of one that has work left."""
+        left = [item for item in self.cells if item.trials]
+        known = [item.seconds for item in left if item.seconds is not None]
+        return sum(known) if len(known) == len(left) else None
+
+    @property
+    def cost(self) -> float | None:
+        """In the currency of the price; None without a price or a prediction."""
+        price, seconds = self.profile.price_per_gpu_hour, self.seconds
+        return None if price is None or seconds is None else seconds / 3600 * price
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "trials": sum(item.trials for item in self.cells),
+            "steps": self._steps(),
+            "device_seconds": self.seconds,
+            "device_hours": None if self.seconds is None else self.seconds / 3600,
+            "cost": self.cost,
+            "cells": [item.to_json() for item in self.cells],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """As the plan prints it."""
+        steps = self._steps()
+        left = sum(item.trials for item in self.cells)
+        of = "" if steps is None else f", {steps:,} steps"
+        yield f"left      {left:,} trials{of}, at most"
+        if self.seconds is None:
+            unknown = sum(item.seconds is None and item.trials > 0 for item in self.cells)
+            yield (f"time      unknown: nothing like {unknown} of {len(self.cells)} cells was "
+                   "measured in this store (ablate run --smoke measures)")  # fmt: skip
+            return
+        bases = list(dict.fromkeys(item.basis for item in self.cells if item.basis))
+        more = f" and {len(bases) - 3} more" if len(bases) > 3 else ""
+        yield (f"time      {clock(self.seconds)} of device time at most, by "
+               f"{', '.join(bases[:3]) or 'nothing left'}{more}")  # fmt: skip
+        if self.cost is not None:
+            yield (f"cost      {self.cost:.2f} at {self.profile.price_per_gpu_hour:g} per GPU-hour "
+                   f"({self.seconds / 3600:.2f} hours)")  # fmt: skip
+            if self.profile.max_cost is not None and self.cost > self.profile.max_cost:
+                yield f"warning   max_cost {self.profile.max_cost:g} stops the run before its end"
+
+    def _steps(self) -> int | None:
+        left = [item for item in self.cells if item.trials]
+        known = [item.trials * item.steps for item in left if item.steps is not None]
+        return sum(known) if len(known) == len(left) else None
+
+
+def prediction(study: "Ablation") -> Prediction:
+    """What is expected of a study."""
+    return Prediction(study.forecast(), study.profile)

@@ -1,0 +1,151 @@
+"""How long a study will take and what it will cost, by what its store has measured."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ablate import journal, smoke
+from ablate.journal import State
+from ablate.plan import Cell, Plan
+from ablate.resolve import Resolved
+from ablate.results import chosen_values, current_trials
+from ablate.store import StudyFolder, studies
+from trials.errors import UserError
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of one cell.
+
+    Attributes:
+        cell: the cell.
+        trials: that are left to train, at most.
+        steps: of each; None where the data are not at hand.
+        seconds: of device time in all; None where nothing like it was measured.
+        basis: what the prediction rests on.
+    """
+
+    cell: Cell
+    trials: int
+    steps: int | None
+    seconds: float | None
+    basis: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "cell": self.cell.key, "trials": self.trials, "steps": self.steps,
+            "seconds": self.seconds, "basis": self.basis,
+        }  # fmt: skip
+
+
+def forecast(resolved: Resolved, folder: StudyFolder) -> list[Expected]:
+    """What is left of every cell, at most: pruned and repeated asks take less.
+
+    Device time is that of trials one after another; packs and several devices take less of the
+    clock.
+
+    Args:
+        resolved: the study.
+        folder: its folder; the other studies of its store are looked at where it knows too little.
+    """
+    plan = resolved.plan
+    state = _state(folder.path)
+    paces = _paces([state])
+    smoked = dict(smoke.read(folder))
+    if any(_pace(paces, cell) is None for cell in plan.cells):
+        others = (f for f in studies(folder.path.parent) if f.name != folder.name)
+        paces = _paces([state, *(_state(f.path) for f in others)])
+    return [_expected(resolved, state, cell, paces, smoked) for cell in plan.cells]
+
+
+def _state(path: Path) -> State:
+    """A journal's state; empty where there is none that can be read."""
+    try:
+        return journal.fold(journal.stream(StudyFolder(path).journal))
+    except (UserError, ValueError):
+        return State()
+
+
+def _paces(states: Sequence[State]) -> Mapping[Key, list[float]]:
+    """Seconds of a step of finished trials, by task, backbone and method, and by the first two."""
+    found: dict[Key, list[float]] = defaultdict(list)
+    for state in states:
+        for trial in state.trials.values():
+            steps = max((r["num_steps"] for r in trial.reports.values()), default=0)
+            seconds = (trial.result_json or {}).get("seconds")
+            if trial.status == "finished" and steps and seconds and trial.reused_from is None:
+                spec = trial.spec_json
+                place = (spec["task"], spec["backbone"])
+                found[(*place, spec["method"])].append(seconds / steps)
+                found[place].append(seconds / steps)
+    return found
+
+
+def _pace(paces: Mapping[Key, list[float]], cell: Cell) -> tuple[float, str] | None:
+    place = (cell.task, cell.backbone)
+    for key in ((*place, cell.arm.method), place):
+        if key in paces:
+            number, of = len(paces[key]), " ".join(key[2:] or ("any method",))
+            trials = "1 trial" if number == 1 else f"{number} trials"
+            return median(paces[key]), f"{trials} of {of} on {cell.task}"
+    return None
+
+
+def _expected(
+    resolved: Resolved,
+    state: State,
+    cell: Cell,
+    paces: Mapping[Key, list[float]],
+    smoked: Mapping[str, float],
+) -> Expected:
+    steps, (trials, beside) = num_steps(resolved, cell), _left(resolved.plan, state, cell)
+    known = _pace(paces, cell)
+    if known is None and cell.key in smoked:
+        known = smoked[cell.key], "a smoke run, at most"
+    if known is None or steps is None:
+        return Expected(cell, trials, steps, None, None)
+    return Expected(cell, trials, steps, trials * steps * known[0] + beside, known[1])
+
+
+def num_steps(resolved: Resolved, cell: Cell) -> int | None:
+    """Optimiser steps of a trial by the recipe; None where the task's data are not at hand."""
+    from trials.training import data
+
+    own = cell.template.recipe
+    if own.steps is not None:
+        return own.steps
+    task = resolved.tasks.get(cell.task)
+    if task is None:
+        return None
+    rows = task.rows("train", cell.template.splits)
+    return data.num_steps(own, len(rows))
+
+
+def _left(plan: Plan, state: State, cell: Cell) -> tuple[int, float]:
+    """Trials of a cell that have not ended, at most, and seconds that its search may take beside.
+
+    Under a budget of seconds nobody knows how many trials a search will be.
+    """
+    chosen = chosen_values(plan, state, cell)
+    top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
+    ended = [
+        trial for trial, _, _ in (current_trials(plan, state, cell) if state.trials else ())
+        if trial is not None and trial.final
+    ]  # fmt: skip
+    searched = [trial for trial in ended if trial.spec_json["stage"] == "search"]
+    # Before the search is over nothing is chosen, and after it perhaps fewer than asked for.
+    confirm = (len(chosen) or top) * len(plan.confirm_seeds) - (len(ended) - len(searched))
+    tune = plan.study.tune
+    if tune is None or not cell.space or chosen:
+        return max(0, confirm), 0.0
+    if tune.budget.gpu_seconds is not None:
+        spent = sum((trial.result_json or {}).get("seconds") or 0.0 for trial in searched)
+        return max(0, confirm), max(0.0, tune.budget.gpu_seconds - spent)
+    search = plan.num_asks(cell) * len(plan.search_seeds) - len(searched)
+    return max(0, search) + max(0, confirm), 0.0

@@ -1,0 +1,131 @@
+"""What trials said of each example, read back for comparisons by example. Files only, no torch.
+
+A trial writes one file for each split that it is scored on, beside its adapter. Trials of one task
+have the same examples under the same ids, whatever their arm and seed.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablate.stats.cells import Cell
+from trials.errors import UserError, nearest
+from trials.spec import predictions_file
+
+COLUMNS = ("label", "prediction", "probability", "outputs")
+_BEFORE, _AFTER = predictions_file("*").split("*")
+
+
+@dataclass(frozen=True)
+class ByExample:
+    """One number for each seed and example of a cell.
+
+    Attributes:
+        values: (seeds, examples); the index holds the seeds, the columns the examples' ids.
+        missing: seeds that have a score and whose predictions are not there.
+    """
+
+    values: pd.DataFrame
+    missing: tuple[int, ...]
+
+
+def read(folder: Path, split: str) -> pd.DataFrame:
+    """One trial's predictions on one split.
+
+    Args:
+        folder: the trial's own.
+        split: such as `test`.
+
+    Returns:
+        One row an example in the order of the data, its id in the index. `label` and
+        `prediction` are names, or numbers of a regression; `probability` is that of the
+        predicted label, NaN where there is none; `outputs` is the list of what the head gave.
+
+    Raises:
+        UserError: the trial has no predictions on the split, or the file is damaged.
+    """
+    path = folder / predictions_file(split)
+    if not path.is_file():
+        known = [split for split in splits(folder) if split]
+        raise UserError(f"{folder} has no predictions on '{split}'{nearest(split, known)}")
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        ids = [row["id"] for row in rows]
+        columns = {name: [row[name] for row in rows] for name in ("label", "prediction")}
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    outputs = [row.get("outputs") for row in rows]
+    probabilities = [
+        _probability(said, given)
+        for said, given in zip(columns["prediction"], outputs, strict=True)
+    ]
+    found = {**columns, "probability": probabilities, "outputs": outputs}
+    return pd.DataFrame(found, index=pd.Index(ids, name="id"), columns=list(COLUMNS))
+
+
+def splits(folder: Path) -> tuple[str, ...]:
+    """The splits that a trial's folder has predictions on."""
+    files = sorted(path.name for path in folder.glob(predictions_file("*")))
+    return tuple(name.removeprefix(_BEFORE).removesuffix(_AFTER) for name in files)
+
+
+def hits(table: pd.DataFrame) -> "pd.Series[Any]":
+    """1 where the prediction is the label, else 0."""
+    return (table["prediction"] == table["label"]).astype(float)
+
+
+def errors(table: pd.DataFrame) -> "pd.Series[Any]":
+    """Prediction minus label of a regression, in label units."""
+    return table["prediction"].astype(float) - table["label"].astype(float)
+
+
+def by_example(
+    cell: Cell, trials: Path, value: Callable[[pd.DataFrame], "pd.Series[Any]"] = hits
+) -> ByExample:
+    """What a cell's confirmed trials came to on each example of the split that is reported.
+
+    Args:
+        cell: from `ablate.stats.cells.collect`; has seeds, trials and split.
+        trials: the folder of a study's trials.
+        value: what counts of an example.
+
+    Returns:
+        Values by seed and example; cells of one task align by their columns, and by their seeds.
+
+    Raises:
+        UserError: trials of the cell were scored on different examples.
+    """
+    found: dict[int, pd.Series[Any]] = {}
+    missing = []
+    for seed in cell.scores:
+        folder = trials / cell.trials.get(seed, "")
+        if cell.split is None or not (folder / predictions_file(cell.split)).is_file():
+            missing.append(seed)
+        else:
+            found[seed] = value(read(folder, cell.split))
+    ids = [list(series.index) for series in found.values()]
+    if any(other != ids[0] for other in ids[1:]):
+        raise UserError(f"the trials of {cell.label} on {cell.task} were scored on other examples")
+    values = pd.DataFrame(
+        np.array([series.to_numpy() for series in found.values()]) if found else None,
+        index=pd.Index(list(found), name="seed", dtype="int64"),
+        columns=pd.Index(ids[0] if ids else [], name="id"),
+    )
+    return ByExample(values, tuple(missing))
+
+
+def _probability(said: Any, outputs: Sequence[float] | None) -> float:
+    """Softmax of the largest output; NaN for a number, or where outputs were not kept."""
+    if not isinstance(said, str) or not outputs:
+        return math.nan
+    largest = max(outputs)
+    return 1 / math.fsum(math.exp(output - largest) for output in outputs)

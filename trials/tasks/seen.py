@@ -1,0 +1,71 @@
+"""What a backbone's tokenizer makes of rows: lengths, cuts, and the rows as the model sees them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from trials.tasks.base import ENCODED_AT_ONCE, Rows, Task
+
+NUM_EXAMPLES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenReport:
+    """A split in a backbone's tokens, special ones included.
+
+    Attributes:
+        lengths: fewest, median and most tokens of a row before it is cut.
+        num_cut: rows longer than the limit, which lose their end.
+        num_nothing: rows that give no token at all.
+        unknown: share of tokens that stand for text which the tokenizer does not know; None
+            where it knows every text.
+    """
+
+    lengths: tuple[int, float, int]
+    num_cut: int
+    num_nothing: int
+    unknown: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One row as the model sees it: what its tokens stand for, special ones included."""
+
+    id: str
+    label: str | float | None
+    seen: str
+
+
+def count_tokens(rows: Rows, tokenizer: Any, max_length: int) -> TokenReport:
+    """Count a split's tokens, all of them whatever the limit.
+
+    Args:
+        rows: the split.
+        tokenizer: a fast tokenizer of `transformers`.
+        max_length: tokens that rows are cut to.
+    """
+    lengths: list[int] = []
+    unknown, known = 0, tokenizer.unk_token_id
+    for start in range(0, len(rows), ENCODED_AT_ONCE):
+        texts = (list(column[start : start + ENCODED_AT_ONCE]) for column in rows.texts)
+        for ids in tokenizer(*texts, return_attention_mask=False, verbose=False)["input_ids"]:
+            lengths.append(len(ids))
+            unknown += 0 if known is None else ids.count(known)
+    return TokenReport(
+        lengths=(min(lengths), median(lengths), max(lengths)),
+        num_cut=sum(length > max_length for length in lengths),
+        num_nothing=lengths.count(0),
+        unknown=None if known is None else unknown / max(1, sum(lengths)),
+    )
+
+
+def examples(task: Task, tokenizer: Any, max_length: int) -> Iterator[Example]:
+    """Rows of train at even distances."""
+    rows = task.splits["train"]
+    last, number = len(rows) - 1, min(NUM_EXAMPLES, len(rows))
+    picked = rows.take([i * last // max(1, number - 1) for i in range(number)])
+    encoded = task.encode(tokenizer, picked, max_length)
+    labels = task.names(picked.labels) if picked.labelled else [None] * len(picked)
+    for name, label, ids in zip(picked.ids, labels, encoded.input_ids, strict=True):
+        yield Example(id=name, label=label, seen=str(tokenizer.decode(ids)))
