@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,17 @@ def test_merged_it_is_a_plain_model_of_dense_weights(family: str, kind: str) -> 
             tensor.data.copy_(made.parameters.head[path][part])
     with Pack(kept) as pack:
         assert float((pack.outputs(bare, examples()) - adapted).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_an_adapter_over_few_bits_is_exported_for_the_maps_as_they_were(
+    family: str, tmp_path: Path
+) -> None:
+    backbone = small("nf4", family=family)
+    made = member(backbone)
+    train(backbone, [made], 2)
+    config = export.to_peft(made, backbone, "small", tmp_path) / "adapter_config.json"
+    assert json.loads(config.read_text())["fan_in_fan_out"] == (family == "gpt2")
 
 
 @pytest.mark.parametrize("kind", KINDS)

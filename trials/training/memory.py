@@ -10,7 +10,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -84,6 +84,9 @@ def _footprint(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     shape = (spec.recipe.batch_size, length)
+    if spec.recipe.head_start == "backbone":
+        # No checkpoint is read here, and a new head is as large.
+        spec = replace(spec, recipe=replace(spec.recipe, head_start="new"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         backbone = backbones.weightless(config, depth)
         if spec.recipe.base_precision != "same":

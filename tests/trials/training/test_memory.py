@@ -110,6 +110,12 @@ def test_two_depths_tell_of_any_in_other_families(family: str) -> None:
         assert predicted(of(2), spec, 2, 32).member < uneven.member < whole.member
 
 
+def test_a_kept_head_needs_no_checkpoint_to_be_predicted() -> None:
+    kept = trial(head="freeze", head_start="backbone")
+    assert predicted(config(), kept, 2, 32) == predicted(config(), trial(head="freeze"), 2, 32)
+    assert predicted(config(), kept, 2, 32).member < usual().member
+
+
 def test_half_the_precision_takes_less_for_each_member() -> None:
     shape = {"batch_size": 16}
     full = predicted(config(), trial(**shape), 2, 64)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from cases import member_of, small_backbone, train
-from test_memory import config, trial
+from test_memory import trial
 from torch import Tensor
 
 from trials.spec import Dropout
@@ -124,8 +125,18 @@ def test_a_pass_that_fails_leaves_the_backbone_as_it_was() -> None:
     assert member.step == 1
 
 
-def test_it_takes_less_memory() -> None:
-    deep, shape = config(12), {"batch_size": 16}
+DEEP: dict[str, dict[str, Any]] = {
+    "bert": {"intermediate_size": 64},
+    "gpt2": {"n_inner": 64, "bos_token_id": 1, "eos_token_id": 1},
+    "t5": {"d_kv": 8, "d_ff": 64, "num_decoder_layers": 12, "decoder_start_token_id": 0},
+}
+
+
+@pytest.mark.parametrize("family", DEEP)
+def test_it_takes_less_memory(family: str) -> None:
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 80, "pad_token_id": 0}
+    deep = transformers.AutoConfig.for_model(family, num_hidden_layers=12, **sizes, **DEEP[family])
+    shape = {"batch_size": 16}
     kept = predicted(deep, trial(**shape), 2, 64)
     again = predicted(deep, trial(gradient_checkpointing=True, **shape), 2, 64)
     assert again.member < 0.4 * kept.member
