@@ -10,8 +10,9 @@ from ablate.store import StudyFolder
 from ablate.study import Study
 from ablate.tally import TaskFacts
 from trials import backbones, catalogue
-from trials.backbones import Family, has_configuration
+from trials.backbones import has_configuration
 from trials.errors import Problem, UserError
+from trials.families import Family
 from trials.methods.base import Method
 from trials.places import Assignment, Places
 from trials.sites import has_targets
