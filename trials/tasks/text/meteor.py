@@ -10,6 +10,7 @@ words predicted, R = Σw / words of the reference and m matches:
 with the parameters tuned for English. METEOR's synonyms and paraphrases are left out, as are its
 list of function words (δ = 1/2, all words weigh the same): both are data, which need Java or
 WordNet. So a score is lower than that of the full METEOR; the two must not be compared.
+METEOR's own program may miss the fewest chunks of long texts, which the search here finds.
 Tokens: `words.words`.
 """
 
