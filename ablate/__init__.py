@@ -6,6 +6,7 @@
     study.run()         # runs, resumes or extends
     study.results()     # one row per trial, split and metric
     study.report()      # findings and the page
+    ablate.results("one", "other")      # the same of many studies, from MLflow
 
 A method of one's own imports what it needs from here: `Method`, `Site`, `Update`, `register`,
 `hyper` and the initialisers.
@@ -20,6 +21,7 @@ from trials.methods.initialisers import eye, kaiming_uniform, normal, ones, zero
 
 if TYPE_CHECKING:
     from ablate.api import Ablation, load
+    from ablate.queries import results
 
 __all__ = [
     "Ablation",
@@ -34,6 +36,7 @@ __all__ = [
     "normal",
     "ones",
     "register",
+    "results",
     "zeros",
 ]
 
@@ -44,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from ablate import api
 
         return getattr(api, name)
+    if name == "results":
+        from ablate.queries import results
+
+        return results
     raise AttributeError(f"module 'ablate' has no attribute '{name}'")

@@ -1,7 +1,6 @@
 """Answers from a study's journal: the frame, the findings, the page. Each is a file to open."""
 
 import importlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -12,80 +11,46 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import certificate, results, revision
+from ablate import certificate, registered, tally
 from ablate import frame as table
-from ablate.claims import PlannedClaim, PlannedComparison
-from ablate.journal import State
+from ablate.journal import Journal, State
+from ablate.ledger import Ledger
 from ablate.plan import Plan
 from ablate.resolve import Resolved
-from ablate.stats.claims import Claim
-from ablate.stats.comparison import Comparison, Pick
+from ablate.rounds import SEED_OF_RESAMPLING
 from ablate.stats.findings import analyse
-from ablate.store import StudyFolder, write_text
+from ablate.store import StudyFolder
 from ablate.tune_keys import Budget
-from trials.spec import digest
 from trials.tasks.overlap import LARGE, overlaps, used_parts
 
-SEED_OF_RESAMPLING = 20260101
-"""Of the sign flips and bootstraps, so that a report on the same data is the same report."""
+
+def findings(
+    resolved: Resolved, state: State, data: pd.DataFrame, ledger: Ledger
+) -> dict[str, Any]:
+    """The content of `findings.json`: the plan's comparisons and claims on these data.
+
+    To make them is a look, which the ledger has afterwards.
+    """
+    document = _analysed(resolved, state, data, ledger.count(data))
+    ledger.note(data, document["findings"], time.time())
+    return document
 
 
-def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -> dict[str, Any]:
-    """The content of `findings.json`: the plan's comparisons and claims on these data."""
+def _analysed(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -> dict[str, Any]:
     plan = resolved.plan
-    late = revision.late_claims(state)
-    registered = {
-        claim.id: revision.canonical(claim.model_dump(mode="json")) not in late
-        for claim in plan.study.claims
-    }
     document = analyse(
         data,
-        comparisons=[_comparison(item, registered) for item in plan.comparisons],
-        claims=[_claim(item) for item in plan.claims],
+        comparisons=registered.comparisons(plan, state, data),
+        claims=registered.claims(plan),
         level=plan.study.level,
         margin=plan.study.margin,
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
+        planned_looks=plan.looks,
     ).to_json()
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
     return document
-
-
-def _comparison(planned: PlannedComparison, registered: Mapping[str, bool]) -> Comparison:
-    picks: dict[tuple[bool, bool], Pick | None] = {
-        (False, False): None,
-        (True, False): "treatment",
-        (False, True): "control",
-        (True, True): "both",
-    }
-    in_time = planned.claim_id is None or registered[planned.claim_id]
-    return Comparison(
-        id=planned.id,
-        task=planned.task,
-        backbone=planned.backbone,
-        treatment=planned.treatment,
-        control=planned.control,
-        kind=planned.kind,
-        family=planned.family,
-        confirmatory=planned.confirmatory and in_time,
-        claim_id=planned.claim_id,
-        by=planned.by,
-        margin=planned.margin,
-        note=planned.note,
-        pick=picks[planned.pick_treatment, planned.pick_control],
-        late=not in_time,
-    )
-
-
-def _claim(planned: PlannedClaim) -> Claim:
-    return Claim(
-        id=planned.id,
-        kind=planned.kind,  # type: ignore[arg-type]
-        sentence=planned.sentence,
-        comparisons=planned.comparisons,
-        over_tasks=planned.over_tasks,
-    )
 
 
 def read_ahead() -> None:
@@ -100,6 +65,8 @@ def write_answers(
     folder: StudyFolder,
     state: State,
     to: Path | None = None,
+    *,
+    record: Journal | None = None,
 ) -> Path:
     """Write frame, findings and page of a study as it stands.
 
@@ -109,35 +76,17 @@ def write_answers(
         folder: the study's folder.
         state: the journal's state.
         to: where findings and page go; the study's own report folder when None.
+        record: the journal, where this process writes it.
 
     Returns:
         The page.
     """
     from ablate.report.render import write
 
-    data = results.frame(resolved.plan, state, resolved.facts)
+    data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
-    looks = count_look(folder, data)
-    document = findings(resolved, state, data, looks)
+    document = findings(resolved, state, data, Ledger(folder, state, record))
     return write(data, document, about(resolved, state, tracking), to or folder.report)
-
-
-def count_look(folder: StudyFolder, data: pd.DataFrame) -> int:
-    """Note that these results were looked at; returns how many different ones have been.
-
-    A look is a set of finished trials of the stage that feeds significance: reading the same
-    ones twice is one look.
-    """
-    path = folder.path / "ledger.jsonl"
-    seen = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    looks = [json.loads(line) for line in seen]
-    shown = data[(data["status"] == "finished") & data["stage"].isin(table.CONFIRM_STAGES)]
-    trials = sorted(set(shown["trial_id"]))
-    identity = digest(trials)
-    if trials and identity not in {look["trials"] for look in looks}:
-        looks.append({"time": time.time(), "num_trials": len(trials), "trials": identity})
-        write_text(path, "".join(json.dumps(look) + "\n" for look in looks))
-    return max(1, len(looks))
 
 
 def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, Any]:
@@ -204,7 +153,7 @@ def _environments(state: State) -> list[str]:
 
 
 def _caveats(plan: Plan, state: State) -> Iterator[str]:
-    stale = [t for t in results.stale_trials(plan, state) if t.final]
+    stale = [t for t in tally.stale_trials(plan, state) if t.final]
     if stale:
         yield (
             f"{len(stale)} ended trials belong to cells or values that the study does not ask "
@@ -221,9 +170,9 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
     for cell_of_plan in plan.cells:
         asks = state.asks.get(cell_of_plan.key, [])
         ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
-        if ended and not results.chosen_values(plan, state, cell_of_plan):
+        if ended and not tally.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
-        waits = results.stuck(plan, state, cell_of_plan)
+        waits = tally.stuck(plan, state, cell_of_plan)
         if waits is not None:
             yield f"Nothing of {cell_of_plan.name} was run: {waits}."
 

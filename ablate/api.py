@@ -1,5 +1,6 @@
 """The Python front door: what the command line does, as calls that return values."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,20 +17,23 @@ from ablate import (
     journal,
     profile,
     resolve,
+    rounds,
     runner,
     smoke,
     store,
+    tally,
     tuning,
 )
-from ablate import results as rows
 from ablate.forecast import Expected
 from ablate.journal import State
+from ablate.ledger import Ledger
 from ablate.plan import Plan
 from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from ablate.runner import Options, Outcome, Watch
 from ablate.smoke import Smoke
+from ablate.spent import Spent, spent
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials.errors import UserError, nearest
@@ -49,11 +53,16 @@ def load(
     Raises:
         UserError: there is no such study, or the file has mistakes (all of them at once).
     """
-    chosen = Profile.read(_lists(flags), name=flags.pop("profile", None))
+    chosen = profile_of(flags)
     if isinstance(study, Mapping):
         return Ablation(Study.from_dict(study, overrides=settings), chosen)
     path, remembered = locate(str(study), Path(chosen.store))
     return Ablation(Study.read(path, (*remembered, *settings)), chosen)
+
+
+def profile_of(flags: Mapping[str, Any]) -> Profile:
+    """The profile that flags ask for: its fields, and `profile` for the name of one."""
+    return Profile.read(_lists(flags), name=flags.get("profile"))
 
 
 def locate(study: str, root: Path) -> tuple[Path, list[str]]:
@@ -131,7 +140,7 @@ class Ablation:
 
     def results(self) -> pd.DataFrame:
         """The frame: one row per trial, split and metric."""
-        return rows.frame(self.resolved.plan, self.state, self.resolved.facts)
+        return tally.frame(self.resolved.plan, self.state, self.resolved.facts)
 
     def predictions(self, trial: str, split: str) -> pd.DataFrame:
         """What a trial said of each example; see `ablate.predictions.read`.
@@ -146,15 +155,21 @@ class Ablation:
         identity = store.trial_by_prefix(self.state, trial)
         return read_predictions(self.folder.trial(identity), split)
 
-    def standings(self) -> list[rows.Standing]:
+    def standings(self) -> list[tally.Standing]:
         """Where each cell stands."""
-        return rows.standings(self.resolved.plan, self.state, self.resolved.facts)
+        return tally.standings(self.resolved.plan, self.state, self.resolved.facts)
+
+    def spent(self) -> Spent:
+        """Time of devices so far, and for each claim that the last report decided."""
+        file = self.folder.report / "findings.json"
+        document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return spent(self.state.trials.values(), document.get("claims"))
 
     def findings(self) -> dict[str, Any]:
         """The content of `findings.json`, on the results so far."""
-        data = self.results()
-        looks = answers.count_look(self.folder, data)
-        return answers.findings(self.resolved, self.state, data, looks)
+        state = self.state
+        data = tally.frame(self.resolved.plan, state, self.resolved.facts)
+        return answers.findings(self.resolved, state, data, Ledger(self.folder, state))
 
     def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.
@@ -242,7 +257,7 @@ class Ablation:
 
 
 def report_table(
-    path: Path,
+    source: Path | pd.DataFrame,
     to: Path,
     *,
     baselines: Sequence[Mapping[str, Any]],
@@ -252,7 +267,7 @@ def report_table(
     """Findings and page of any table; see `ablate.frame` for its columns.
 
     Args:
-        path: a CSV or Parquet file.
+        source: a CSV or Parquet file, or the checked table of one study.
         to: folder to write.
         baselines: patterns of the arms to compare with; the table's first arm when empty.
         level: confidence of intervals.
@@ -271,7 +286,9 @@ def report_table(
 
     if not 0.5 < level < 1:
         raise UserError(f"--level must be between 0.5 and 1, but got {level}")
-    data = table.read(path)
+    data = table.read(source) if isinstance(source, Path) else source
+    name = source.stem if isinstance(source, Path) else str(data["study"].iloc[0])
+    place = source.name if isinstance(source, Path) else "MLflow"
     chosen = list(baselines) or [{"arm": str(data["arm"].iloc[0])}]
     comparisons = against_baselines(data, chosen, margin=margin)
     document = analyse(
@@ -280,12 +297,12 @@ def report_table(
         claims=(),
         level=level,
         margin=margin,
-        rng=np.random.default_rng(answers.SEED_OF_RESAMPLING),
+        rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
     ).to_json()
     context = {
-        "study": path.stem,
+        "study": name,
         "version": answers.package_version(),
-        "caveats": [f"Read from {path.name}; what ran is known only as far as its columns say."],
+        "caveats": [f"Read from {place}; what ran is known only as far as its columns say."],
     }
     return write(data, document, context, to)
 

@@ -13,10 +13,10 @@ from ablate.journal import Ask, State
 from ablate.objectives import Objective, objectives
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts
 from ablate.stats.tuning_curve import expected_best
+from ablate.tally import TaskFacts, starts
 from ablate.tune_keys import PRIMARY
-from trials.spec import Json
+from trials.spec import Json, TrialSpec
 
 EDGE = 0.05
 """A value within this part of a range from its end lies at the edge."""
@@ -109,7 +109,7 @@ def _confirmed(plan: Plan, state: State, cell: Cell, aim: Objective, rank: int) 
     searched = outcome.score if isinstance(outcome, Complete) else None
     fresh = [
         value
-        for spec in plan.specs(cell, choice.values, "confirm")
+        for spec in _specs(plan, state, cell, choice.values)
         if (trial := state.trials.get(spec.id)) is not None and trial.status == "finished"
         and (value := aim.of(trial.result_json or {}, split)) is not None
     ]  # fmt: skip
@@ -126,6 +126,14 @@ def _confirmed(plan: Plan, state: State, cell: Cell, aim: Objective, rank: int) 
         "n": len(fresh),
         "shrinkage": sign * (searched - mean) if known else None,  # type: ignore[operator]
     }
+
+
+def _specs(
+    plan: Plan, state: State, cell: Cell, values: Mapping[str, Json]
+) -> tuple[TrialSpec, ...]:
+    """What confirms values of a cell; nothing where the cell that it starts from has none now."""
+    begin = starts(plan, state, cell)
+    return () if begin is None else plan.specs(cell, values, "confirm", begin)
 
 
 def _edges(plan: Plan, cell: Cell, values: Mapping[str, Json]) -> Iterator[dict[str, Json]]:

@@ -12,7 +12,7 @@ from ablate.arms import Methods, target_mistakes
 from ablate.expressions import Expression
 from ablate.patterns import matches
 from ablate.references import Reference
-from ablate.schema import StudyKeys
+from ablate.schema import Confirm, StudyKeys
 from ablate.tune_keys import Distribution
 from ablate.validation import Mistake, Path
 from trials.errors import UserError, nearest
@@ -94,7 +94,7 @@ def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
         _present, _targets, _length, _overrides, _fields, _starts, _unread, _baselines, _match,
-        _exclude, _space, _constraints, _claims, _top,
+        _exclude, _space, _constraints, _claims, _top, _race,
     )  # fmt: skip
     found = [mistake for check in checks for mistake in check(context)]
     if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
@@ -352,12 +352,22 @@ def _claims(context: Context) -> Iterator[Mistake]:
 
 
 def _top(context: Context) -> Iterator[Mistake]:
-    tune, top = context.keys.tune, context.keys.confirm.top
+    tune, top = context.keys.tune, (context.keys.confirm or Confirm()).top
     if tune is not None and tune.budget.trials is not None and top > tune.budget.trials:
         message = (
             f"must be at most tune.budget.trials, which is {tune.budget.trials}, but got {top}"
         )
         yield Mistake(("confirm", "top"), message)
+
+
+def _race(context: Context) -> Iterator[Mistake]:
+    keys = context.keys
+    if keys.race is None:
+        return
+    if "confirm" in keys.model_fields_set and keys.confirm is not None:
+        yield Mistake(("race",), "stands in the place of confirm; leave one of them out")
+    if not keys.claims and not keys.baselines:
+        yield Mistake(("race",), "needs claims or baselines: their tests decide how far it goes")
 
 
 def _same_trials(context: Context) -> Iterator[Mistake]:

@@ -123,9 +123,46 @@ def _retry(parser: argparse.ArgumentParser) -> None:
 
 def _best(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("studies", metavar="STUDY", nargs="+", help="names of studies")
-    parser.add_argument("--by", help="column to rank by (default: the mean score)")
+    parser.add_argument(
+        "--by",
+        metavar="FACTOR",
+        help="the best of each level of a factor (another column: rank by it)",
+    )
     parser.add_argument("--where", help='such as "rank <= 8 and trainable_parameters < 1e6"')
-    parser.add_argument("--top", type=int, default=10, help="rows to show (default: 10)")
+    parser.add_argument("--top", type=int, help="rows of each task (default: 10; with --by: 1)")
+    parser.add_argument(
+        "--pareto", action="store_true", help="only what nothing of no more cost surely beats"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="COST",
+        default="trainable_parameters",
+        help="trainable_parameters (default), seconds or peak_memory_bytes",
+    )
+    parser.add_argument(
+        "--cheapest", action="store_true", help="only the cheapest within noise of the best"
+    )
+    parser.add_argument("--study", metavar="OUT.yaml", help="write a study that trains them again")
+    _tracked(parser)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="name of a study")
+    for name in ("treatment", "control"):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help="KEY=VALUE[,...], an arm's label or id, or a method",
+        )
+    parser.add_argument("--margin", type=float, help="largest difference that does not matter")
+    parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
+    _tracked(parser)
+
+
+def _tracked(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--refresh", action="store_true", help="read MLflow anew, not only what has changed"
+    )
     _json(parser)
     _machine(parser)
 
@@ -133,7 +170,12 @@ def _best(parser: argparse.ArgumentParser) -> None:
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--from", dest="table", metavar="FILE", help="a CSV or Parquet table")
+    parser.add_argument(
+        "--from",
+        dest="table",
+        metavar="FILE",
+        help="a CSV or Parquet table; or `mlflow`, for a STUDY whose journal is elsewhere",
+    )
     parser.add_argument(
         "--baseline",
         action="append",
@@ -231,6 +273,7 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "show": ("one trial whole", _show),
     "retry": ("let failed trials run again", _retry),
     "best": ("the best configurations, from MLflow", _best),
+    "compare": ("two arms or groups of arms on shared seeds, from MLflow", _compare),
     "report": ("findings and page, of a study or of any table", _report),
     "export": ("a trial as a LoRA of the peft library or merged; a search for Optuna", _export),
     "reproduce": ("train a trial again, alone, and compare", _reproduce),

@@ -14,7 +14,7 @@ from ablate.journal import Ask, State
 from ablate.outcomes import Complete, Failed, Pruned
 from ablate.plan import Cell, Plan
 from ablate.quiet import quiet
-from ablate.results import TaskFacts
+from ablate.tally import TaskFacts
 from trials.errors import UserError
 
 if TYPE_CHECKING:

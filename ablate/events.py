@@ -36,9 +36,10 @@ def revised(
 ) -> Entry:
     """The study as it is from now on.
 
-    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds` and
-    `claims`, from which follows what was there before results were seen; `warm`, what searches
-    are told before their first ask; and `measured`, the keys by which they may not be repeatable.
+    `added` says in words what the revision brought; `contents` holds its `cells`, `seeds`,
+    `claims` and, of a race, `looks`, from which follows what was there before results were seen;
+    `warm`, what searches are told before their first ask; and `measured`, the keys by which they
+    may not be repeatable.
     """
     return Entry("revised", dict(locals()))
 
@@ -85,6 +86,27 @@ def reused(trial: str, study: str) -> Entry:
 def finished(trial: str, result: TrialResult) -> Entry:
     """A trial ended, with whatever final status."""
     return Entry("finished", {"trial": trial, "result": result.to_json()})
+
+
+def looked(
+    trials: str,
+    num_trials: int,
+    tests: Sequence[Mapping[str, Json]],
+    *,
+    at: float,
+    batch: int | None = None,
+) -> Entry:
+    """Somebody, or a race, looked at results: the ledger's entry.
+
+    `trials` is the digest of those that were there to see, `tests` what was tested on them, `at`
+    when in unix seconds, `batch` the revision whose race took the look; None for a report.
+    """
+    return Entry("looked", dict(locals()))
+
+
+def extended(cells: Mapping[str, int]) -> Entry:
+    """These cells train as many seeds as said from now on, for a race has not decided yet."""
+    return Entry("extended", dict(locals()))
 
 
 def retried(trial: str) -> Entry:

@@ -3,16 +3,21 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablate import journal, smoke
+import numpy as np
+
+from ablate import journal, rounds, smoke
 from ablate.journal import State
 from ablate.plan import Cell, Plan
+from ablate.registered import batches
+from ablate.rehearsal import expected_seeds
 from ablate.resolve import Resolved
-from ablate.results import chosen_values, current_trials
 from ablate.store import StudyFolder, studies
+from ablate.tally import chosen_values, current_trials
 from trials.errors import UserError
 
 Key = tuple[str, ...]
@@ -26,13 +31,15 @@ class Expected:
         cell: the cell.
         trials: that are left to train, at most.
         steps: of each; None where the data are not at hand.
-        seconds: of device time in all; None where nothing like it was measured.
+        each: seconds of one of them; None where nothing like it was measured.
+        seconds: of device time in all; None as well.
         basis: what the prediction rests on.
     """
 
     cell: Cell
     trials: int
     steps: int | None
+    each: float | None
     seconds: float | None
     basis: str | None
 
@@ -61,7 +68,28 @@ def forecast(resolved: Resolved, folder: StudyFolder) -> list[Expected]:
     if any(_pace(paces, cell) is None for cell in plan.cells):
         others = (f for f in studies(folder.path.parent) if f.name != folder.name)
         paces = _paces([state, *(_state(f.path) for f in others)])
-    return [_expected(resolved, state, cell, paces, smoked) for cell in plan.cells]
+    most = rounds.most_seeds(plan, state, resolved.facts)
+    return [_expected(resolved, state, cell, most[cell.key], paces, smoked) for cell in plan.cells]
+
+
+def rehearsed(plan: Plan) -> dict[str, dict[str, float]]:
+    """What a race takes on average, from its beginning, by how much the arms differ.
+
+    Returns:
+        `no_difference`, and `one_sd` where every difference is one sd -> cell -> seeds. Empty where
+        the number of seeds is fixed.
+    """
+    effects = {"no_difference": 0.0, "one_sd": 1.0} if plan.looks else {}
+    return {name: _rehearsed(plan, effect) for name, effect in effects.items()}
+
+
+def _rehearsed(plan: Plan, effect: float) -> dict[str, float]:
+    trained = partial(rounds.seeds_of_cells, plan)
+    # Before the first result all questions are one batch.
+    for batch in batches(plan, State()):
+        rng = np.random.default_rng(0)
+        return expected_seeds(batch.race, effect, rng=rng, trained=trained)
+    return {key: float(seeds) for key, seeds in trained({}).items()}
 
 
 def _state(path: Path) -> State:
@@ -101,16 +129,18 @@ def _expected(
     resolved: Resolved,
     state: State,
     cell: Cell,
+    seeds: int,
     paces: Mapping[Key, list[float]],
     smoked: Mapping[str, float],
 ) -> Expected:
-    steps, (trials, beside) = num_steps(resolved, cell), _left(resolved.plan, state, cell)
+    steps, (trials, beside) = num_steps(resolved, cell), _left(resolved.plan, state, cell, seeds)
     known = _pace(paces, cell)
     if known is None and cell.key in smoked:
         known = smoked[cell.key], "a smoke run, at most"
     if known is None or steps is None:
-        return Expected(cell, trials, steps, None, None)
-    return Expected(cell, trials, steps, trials * steps * known[0] + beside, known[1])
+        return Expected(cell, trials, steps, None, None, None)
+    each = steps * known[0]
+    return Expected(cell, trials, steps, each, trials * each + beside, known[1])
 
 
 def num_steps(resolved: Resolved, cell: Cell) -> int | None:
@@ -127,10 +157,16 @@ def num_steps(resolved: Resolved, cell: Cell) -> int | None:
     return data.num_steps(own, len(rows))
 
 
-def _left(plan: Plan, state: State, cell: Cell) -> tuple[int, float]:
+def _left(plan: Plan, state: State, cell: Cell, seeds: int) -> tuple[int, float]:
     """Trials of a cell that have not ended, at most, and seconds that its search may take beside.
 
     Under a budget of seconds nobody knows how many trials a search will be.
+
+    Args:
+        plan: of the study.
+        state: the journal's.
+        cell: one of the plan.
+        seeds: the most that confirm it.
     """
     chosen = chosen_values(plan, state, cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
@@ -140,7 +176,7 @@ def _left(plan: Plan, state: State, cell: Cell) -> tuple[int, float]:
     ]  # fmt: skip
     searched = [trial for trial in ended if trial.spec_json["stage"] == "search"]
     # Before the search is over nothing is chosen, and after it perhaps fewer than asked for.
-    confirm = (len(chosen) or top) * len(plan.confirm_seeds) - (len(ended) - len(searched))
+    confirm = (len(chosen) or top) * seeds - (len(ended) - len(searched))
     tune = plan.study.tune
     if tune is None or not cell.space or chosen:
         return max(0, confirm), 0.0

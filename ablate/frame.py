@@ -6,7 +6,7 @@ that start with `tune.`). A trial that failed or is missing is a row with its st
 a reason; nothing is ever filled in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,6 +49,18 @@ _FREE_TEXT = ("reason", "device", "environment", "trial_id", "reused_from")
 _VOCABULARY = {"stage": STAGES, "direction": DIRECTIONS, "status": STATUSES}
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _NAMED_ROWS = 5
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of checked tables, each of another study; no row of one repeats one of another."""
+    whole = pd.concat(list(tables), ignore_index=True) if len(tables) > 1 else tables[0]
+    return whole.loc[:, _column_order(whole)]
+
+
+def restored(table: pd.DataFrame) -> pd.DataFrame:
+    """A checked table that was kept in a file, with the types that `check` gives."""
+    texts = {name: table[name].astype(object) for name in _FREE_TEXT}
+    return table.assign(**{name: text.where(text.notna(), None) for name, text in texts.items()})
 
 
 def nuisances(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -222,6 +234,9 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
     table = table.assign(**{c: w.where(w.notna(), None) for c, w in words.items()})
     table = table.assign(**{c: table[c].astype(str) for c in _TEXT})
     for name in ("primary", "late"):
+        if all(value is True or value is False for value in table[name].unique()):
+            table = table.assign(**{name: table[name].astype(bool)})
+            continue
         truth = table[name].map(lambda value: _TRUTH.get(str(value).strip().lower()))
         problems += _wrong_rows(table[name], truth.isna(), name, "neither true nor false")
         table = table.assign(**{name: truth.fillna(False).astype(bool)})
@@ -242,8 +257,9 @@ def _numbers(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     for name in ("score", "seed", *(n for n in (*_NUMBERS, "revision") if n in table)):
         given = table[name]
         numbers = pd.to_numeric(given, errors="coerce").astype(float)
-        blank = given.isna() | given.astype(str).str.strip().str.lower().isin(["nan", "none", ""])
-        wrong = (numbers.isna() & ~blank) | np.isinf(numbers)
+        wrong = np.isinf(numbers)
+        odd = given[numbers.isna() & given.notna()].astype(str).str.strip().str.lower()
+        wrong[odd.index] |= ~odd.isin(["nan", "none", ""])
         problems += _wrong_rows(given, wrong, name, "not a finite number")
         table = table.assign(**{name: numbers})
     seeds = table["seed"]
@@ -325,11 +341,13 @@ def _row_name(row: "pd.Series[Any]") -> str:
 def _factor_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
     problems = []
     for name in ("method", *factors(table)):
-        values = table[name].map(plain).astype(object).map(repr)
-        counts = values.groupby(table["arm"]).nunique()
+        values = table[name]
+        if values.dtype == object:
+            values = values.map(plain).astype(object).map(repr)
+        counts = values.groupby(table["arm"]).nunique(dropna=False)
         for arm in counts.index[counts > 1][:_NAMED_ROWS]:
             problems.append((name, f"takes several values within arm {arm!r}; {_REMEDY}"))
-        apart = name != "method" and values.nunique() == len(table) > 2
+        apart = name != "method" and values.nunique(dropna=False) == len(table) > 2
         if apart and table["seed"].nunique() > 1:
             problems.append((name, f"has another value in every row; {_REMEDY}"))
     return problems

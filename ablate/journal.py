@@ -28,7 +28,9 @@ from ablate.events import (
     asked,
     chosen,
     ended,
+    extended,
     finished,
+    looked,
     planned,
     reported,
     retried,
@@ -36,14 +38,14 @@ from ablate.events import (
     revised,
     started,
 )
-from ablate.state import Ask, Chosen, Revision, State, Trial, fold
+from ablate.state import Ask, Chosen, Look, Revision, State, Trial, fold
 from trials.errors import Problem, UserError
 from trials.spec import Json, canonical_json
 
 __all__ = [
-    "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Revision", "State", "Trial",
-    "asked", "chosen", "ended", "finished", "fold", "planned", "read", "reported", "retried",
-    "reused", "revised", "started", "stream",
+    "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Look", "Revision", "State",
+    "Trial", "asked", "chosen", "ended", "extended", "finished", "fold", "looked", "planned",
+    "read", "reported", "retried", "reused", "revised", "started", "stream",
 ]  # fmt: skip
 
 SEGMENT_BYTES = 8_000_000

@@ -8,7 +8,7 @@ from ablate.schema import StudyKeys
 from trials import catalogue
 from trials.catalogue import Field
 from trials.spec import Json
-from trials.targets import CANONICAL_TARGETS, PRESETS
+from trials.targets import CANONICAL_TARGETS, PRESETS, QUALIFIED_TARGETS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LIBRARY: dict[str, Any] = {
@@ -39,7 +39,8 @@ def json_schema() -> dict[str, Json]:
 
 
 def _targets() -> dict[str, Any]:
-    names = {"type": "array", "items": {"enum": list(CANONICAL_TARGETS)}, "minItems": 1}
+    known = [*CANONICAL_TARGETS, *QUALIFIED_TARGETS]
+    names = {"type": "array", "items": {"enum": known}, "minItems": 1}
     modules = {
         "type": "object",
         "properties": {"modules": {"type": "array", "items": {"type": "string"}, "minItems": 1}},

@@ -6,11 +6,11 @@ ended, and goes.
 
 from collections.abc import Mapping
 
-from ablate import results
+from ablate import tally
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts
 from ablate.store import StudyFolder
+from ablate.tally import TaskFacts
 from trials.spec import FAILED
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -24,7 +24,7 @@ def best_trial(plan: Plan, state: State, cell: Cell, facts: Mapping[str, TaskFac
     """
     fact, split = facts[cell.task], cell.template.splits.search
     found: dict[str, float] = {}
-    for trial, _, spec in results.current_trials(plan, state, cell):
+    for trial, _, spec in tally.current_trials(plan, state, cell):
         if spec is not None and trial is not None and trial.status == "finished":
             assert trial.result_json is not None
             found[trial.id] = trial.result_json["scores"][split][fact.primary]
@@ -49,7 +49,7 @@ def tidy(plan: Plan, state: State, folder: StudyFolder, facts: Mapping[str, Task
     if keep == "all":
         return
     kept: set[str | None]
-    kept = {t for cell in plan.cells for t in results.starts(plan, state, cell) or ()}
+    kept = {t for cell in plan.cells for t in tally.starts(plan, state, cell) or ()}
     if keep == "best":
         kept |= {best_trial(plan, state, cell, facts) for cell in plan.cells}
     for trial in state.trials.values():

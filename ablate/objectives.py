@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.results import TaskFacts
+from ablate.tally import TaskFacts
 from ablate.tune_keys import COSTS, PRIMARY
 from trials.errors import nearest
 from trials.spec import Json

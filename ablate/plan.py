@@ -25,7 +25,7 @@ __all__ = ["Cell", "Plan", "PlannedClaim", "PlannedComparison", "plan"]
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of trials by stage, at most: a pruned or exhausted search runs fewer."""
+    """Numbers of trials by stage, at most: a pruned or exhausted search, or a race, runs fewer."""
 
     search: int
     confirm: int
@@ -61,8 +61,13 @@ class Plan:
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """Paired seeds that all cells share."""
+        """Paired seeds that all cells share; as many as a race may come to."""
         return self.study.confirm_seeds
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which a race looks; empty where the number is fixed."""
+        return () if self.study.race is None else self.study.race.looks
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -243,6 +248,7 @@ class Plan:
             "measured": list(self.measured),
             "search_seeds": list(self.search_seeds),
             "confirm_seeds": list(self.confirm_seeds),
+            "looks": list(self.looks),
             "num_trials": {"search": self.counts.search, "confirm": self.counts.confirm},
         }
 

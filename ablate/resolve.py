@@ -6,12 +6,13 @@ from typing import Any
 
 from ablate.plan import Plan, plan
 from ablate.profile import Profile
-from ablate.results import TaskFacts
 from ablate.store import StudyFolder
 from ablate.study import Study
+from ablate.tally import TaskFacts
 from trials import backbones, catalogue
-from trials.backbones import Family, has_configuration
+from trials.backbones import has_configuration
 from trials.errors import Problem, UserError
+from trials.families import Family
 from trials.methods.base import Method
 from trials.places import Assignment, Places
 from trials.sites import has_targets

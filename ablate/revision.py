@@ -89,6 +89,7 @@ def canonical(claim: Mapping[str, Json]) -> str:
 
 def _contents(plan: Plan) -> dict[str, Json]:
     return {
+        **({"looks": list(plan.looks)} if plan.looks else {}),
         "cells": [cell.key for cell in plan.cells],
         "names": [cell.name for cell in plan.cells],
         "seeds": list(plan.confirm_seeds),
@@ -110,6 +111,9 @@ def _added(plan: Plan, state: State, contents: Mapping[str, Json], stale: int) -
     seeds = [str(contents["seeds"][i]) for i in new("seeds")]
     words += [f"seeds {', '.join(seeds)}"] if seeds else []
     words += [f"claim {contents['claims'][i]['id']}" for i in new("claims")]
+    before = [revision.contents.get("looks") for revision in state.revisions]
+    if "looks" in contents and contents["looks"] not in before:
+        words.append(f"looks at {', '.join(map(str, contents['looks']))} seeds")
     told = {key for r in state.revisions for key in r.contents.get("warm", {})}
     learned = sum(len(v) for k, v in contents.get("warm", {}).items() if k not in told)
     if learned:

@@ -9,7 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablate import devices, journal, keeping, limits, resolve, results, revision, store, tuning
+from ablate import (
+    devices,
+    journal,
+    keeping,
+    ledger,
+    limits,
+    resolve,
+    revision,
+    store,
+    tally,
+    tuning,
+)
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
 from ablate.profile import Profile, deadline
@@ -74,6 +85,7 @@ def run(
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
+        ledger.take_over(folder, record)
         revise(resolved, record, root)
         store.write_text(folder.plan, json.dumps(resolved.to_json(), indent=1) + "\n")
         if study.file is not None:
@@ -95,7 +107,7 @@ def revise(resolved: Resolved, record: Journal, root: Path) -> None:
         root: the store, where a search may find an earlier study to learn from.
     """
     plan, state = resolved.plan, record.state
-    stale = [t for t in results.stale_trials(plan, state) if t.final]
+    stale = [t for t in tally.stale_trials(plan, state) if t.final]
     warm = _warm(resolved, state, root)
     entry = revision.next_revision(plan, state, len(stale), warm)
     if entry is not None:
@@ -145,7 +157,8 @@ def _conduct(
         outcome = _outcome(course)
         record.append(journal.ended(outcome, course.halted if outcome == "stopped" else None))
         watch(resolved, state)
-        write_answers(resolved, shown_uri(profile) if uri else None, folder, state)
+        shown = shown_uri(profile) if uri else None
+        write_answers(resolved, shown, folder, state, record=record)
         notify()
     keeping.tidy(plan, state, folder, resolved.facts)
     return outcome
@@ -229,12 +242,12 @@ def _outcome(conductor: Conductor) -> Outcome:
     current = {
         trial.id
         for cell in conductor.plan.cells
-        for trial, _, _ in results.current_trials(conductor.plan, conductor.state, cell)
+        for trial, _, _ in tally.current_trials(conductor.plan, conductor.state, cell)
         if trial is not None
     }
     failed = any(conductor.state.trials[t].status in FAILED for t in current)
     unchosen = any(
-        not results.confirmation(conductor.plan, conductor.state, cell)
+        not tally.confirmation(conductor.plan, conductor.state, cell)
         for cell in conductor.plan.cells
     )
     return "failures" if failed or unchosen else "done"

@@ -11,45 +11,14 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
 )
 
 from ablate.section import Items, Pattern, Section
+from ablate.seeds import Looks, Seeds
 from ablate.tune_keys import Tune
-
-FIRST_SEARCH_SEED = 1_000_000
-"""The search's seeds start here, out of reach of those that confirm."""
-
-
-def _seeds(value: Any) -> int | tuple[int, ...]:
-    if isinstance(value, list | tuple):
-        if not value:
-            raise ValueError("needs at least one seed")
-        for seed in value:
-            if isinstance(seed, bool) or not isinstance(seed, int):
-                raise ValueError(f"a seed must be a whole number, but got {seed!r}")
-            if not 0 <= seed < FIRST_SEARCH_SEED:
-                raise ValueError(
-                    f"a seed must be between 0 and {FIRST_SEARCH_SEED - 1}, since the search "
-                    f"has the others, but got {seed}"
-                )
-        twice = sorted({seed for seed in value if value.count(seed) > 1})
-        if twice:
-            raise ValueError(f"names seed {twice[0]} twice")
-        return tuple(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"must be a number of seeds or a list of them, but got {value!r}")
-    if not 1 <= value <= FIRST_SEARCH_SEED:
-        raise ValueError(f"needs at least one seed, but got {value}")
-    return value
-
-
-def _plain(value: int | tuple[int, ...]) -> Any:
-    """Seeds as JSON has them."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _every(value: Any) -> str | int:
@@ -89,9 +58,6 @@ def _refuse(message: str, *allowed: Any) -> BeforeValidator:
 
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
-_SEEDS_SCHEMA = WithJsonSchema(
-    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer"}}]}
-)
 _EVERY_SCHEMA = WithJsonSchema({"anyOf": [{"const": "epoch"}, {"type": "integer", "minimum": 1}]})
 
 
@@ -171,14 +137,14 @@ class Override(Section):
 class Confirm(Section):
     """`confirm`: fresh paired seeds at full budget."""
 
-    seeds: Annotated[
-        int | tuple[int, ...],
-        PlainValidator(_seeds),
-        # Without it pydantic warns of its own list where a tuple was.
-        PlainSerializer(_plain, return_type=Any, when_used="json"),
-        _SEEDS_SCHEMA,
-    ] = 10
+    seeds: Seeds = 10
     top: Annotated[int, Field(ge=1)] = 1
+
+
+class Race(Section):
+    """`race`: fresh paired seeds, added in rounds until the claims are decided."""
+
+    looks: Looks = (5, 8, 12, 18, 30)
 
 
 class SplitKeys(Section):
@@ -225,10 +191,8 @@ class StudyKeys(Section):
     train: Train
     overrides: Items[Override] = ()
     tune: Tune | None = None
-    confirm: Confirm = Confirm()
-    race: Annotated[None, _refuse("race is not available in this version; use confirm", None)] = (
-        None
-    )
+    confirm: Confirm | None = Confirm()
+    race: Race | None = None
     split: Annotated[SplitKeys | None, BeforeValidator(_split)] = None
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] | None = None

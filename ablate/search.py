@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ablate.combinations import MAX_COMBINATIONS, combinations, size
 from ablate.dimensions import dimensions, lessons
+from ablate.fronts import ranked
 from ablate.outcomes import Ask, Asked, Complete, Failed, Outcome, Past, Pruned
-from ablate.pareto import ranked
 from ablate.quiet import quiet
 from ablate.samplers import (
     EXHAUSTIVE,

@@ -123,7 +123,7 @@ def _extended(
     documents, inherited = _read_chain(parent, seen)
     if not isinstance(inherited, Mapping):
         raise UserError(documents[0].problem((), "must hold keys and values"))
-    return (document, *documents), _merge(_rebase(inherited, parent.parent, folder), own)
+    return (document, *documents), _merge(rebased(inherited, parent.parent, folder), own)
 
 
 def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], place: Key = "") -> dict[Any, Any]:
@@ -143,7 +143,7 @@ def _merge(base: Mapping[Any, Any], over: Mapping[Any, Any], place: Key = "") ->
     return result
 
 
-def _rebase(value: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
+def rebased(value: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
     """Relative paths of a parent file, as seen from the folder of the file that extends it."""
     if old.resolve() == new.resolve():
         return dict(value)

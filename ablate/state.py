@@ -1,6 +1,6 @@
 """What all events of a study so far add up to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from ablate.events import Event
@@ -37,6 +37,25 @@ class Revision:
     plan_counts: Mapping[str, int]
     contents: Mapping[str, Json]
     time: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at results: one entry of the ledger.
+
+    Attributes:
+        trials: digest of the trials that were there to see.
+        num_trials: how many they were.
+        tests: what was tested on them, as plain JSON.
+        at: when, in unix seconds.
+        batch: revision whose race took it; None for a report.
+    """
+
+    trials: str
+    num_trials: int
+    tests: Sequence[Mapping[str, Json]]
+    at: float
+    batch: int | None
 
 
 @dataclass(slots=True)
@@ -103,6 +122,9 @@ class State:
         asks: cell -> its asks by number.
         chosen: cell -> rank -> the values chosen last for that rank.
         revisions: the versions of the study, oldest first.
+        looks: the ledger, oldest first.
+        seeds: cell -> how many seeds its race has asked for, where those are more than the first
+            look needs.
         ended: how the last writer stopped; None while it runs or when it was killed.
         why: the limit at which it stopped before the end; None for any other stop.
         last_seq: number of the latest event.
@@ -112,6 +134,8 @@ class State:
     asks: dict[str, list[Ask]] = field(default_factory=dict)
     chosen: dict[str, dict[int, Chosen]] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    seeds: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
     why: str | None = None
     last_seq: int = 0
@@ -131,7 +155,7 @@ class State:
         except (KeyError, TypeError) as error:
             message = f"event {event.seq} ({event.kind}) is incomplete: {error}"
             raise ValueError(message) from None
-        if event.kind != "ended":
+        if event.kind not in ("ended", "looked"):
             self.ended = self.why = None
         self.last_seq = event.seq
 
@@ -213,6 +237,12 @@ class State:
         trial.failed_before = True
         trial.result_json = trial.started_at = trial.finished_at = None
 
+    def _looked(self, event: Event) -> None:
+        self.looks.append(Look(**{f.name: event.data[f.name] for f in fields(Look)}))
+
+    def _extended(self, event: Event) -> None:
+        self.seeds.update(event.data["cells"])
+
     def _ended(self, event: Event) -> None:
         self.ended, self.why = event.data["reason"], event.data.get("why")
 
@@ -227,6 +257,8 @@ _HANDLERS = {
     "reused": State._reused,
     "finished": State._finished,
     "retried": State._retried,
+    "looked": State._looked,
+    "extended": State._extended,
     "ended": State._ended,
 }
 

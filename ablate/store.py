@@ -6,7 +6,7 @@
                 trials/<id>/       checkpoint, adapter, predictions
                 smoke.json         what two steps of each cell took
                 frame.parquet      results as one table
-                ledger.jsonl       each look that was taken at the results
+                looks.jsonl        looks at the results that are not in the journal yet
                 report/            report.html, findings.json, tables
 <store>/mlflow.db, mlartifacts/    tracking, unless it is elsewhere
 """
@@ -50,6 +50,11 @@ class StudyFolder:
     def frame(self) -> Path:
         """Results as one table."""
         return self.path / "frame.parquet"
+
+    @property
+    def ledger(self) -> Path:
+        """Looks at the results that are not in the journal yet."""
+        return self.path / "looks.jsonl"
 
     @property
     def report(self) -> Path:

@@ -12,14 +12,15 @@ from ablate.arms import Methods, expand
 from ablate.json_schema import json_schema
 from ablate.references import Reference, backbone_reference, load_code, task_reference
 from ablate.schema import (
-    FIRST_SEARCH_SEED,
     ClaimKeys,
     Confirm,
     Override,
+    Race,
     StudyKeys,
     Train,
 )
 from ablate.section import Pattern
+from ablate.seeds import FIRST_SEARCH_SEED
 from ablate.sources import Source
 from ablate.tune_keys import Tune
 from ablate.validation import Mistake, read_keys
@@ -123,8 +124,13 @@ class Study:
 
     @property
     def confirm(self) -> Confirm:
-        """The confirm stage."""
-        return self.keys.confirm
+        """The confirm stage; its default where `race` stands in its place."""
+        return self.keys.confirm or Confirm()
+
+    @property
+    def race(self) -> Race | None:
+        """What the confirm stage is where seeds are added until the claims are decided."""
+        return self.keys.race
 
     @property
     def baselines(self) -> tuple[Pattern, ...]:
@@ -175,8 +181,8 @@ class Study:
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """Seeds of the confirm stage, never used in search."""
-        seeds = self.confirm.seeds
+        """Seeds of the confirm stage, never used in search; those of a race, at most."""
+        seeds = self.confirm.seeds if self.race is None else self.race.looks[-1]
         return tuple(range(seeds)) if isinstance(seeds, int) else seeds
 
     def problem(self, mistake: Mistake) -> Problem:
@@ -186,6 +192,7 @@ class Study:
     def to_json(self) -> dict[str, Json]:
         """Every key with its default filled in, as plain JSON; equal studies give equal values."""
         value = self.keys.model_dump(mode="json")
+        value["confirm"] = None if self.race else self.confirm.model_dump(mode="json")
         value["split"] = "auto" if self.keys.split is None else value["split"]
         # What an override leaves out has no default: it stays what it was.
         value["overrides"] = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate import keeping, results
+from ablate import keeping, tally
 from ablate.frame import plain
 from ablate.journal import State, Trial
 from ablate.plan import Cell
@@ -86,7 +86,7 @@ class Describer:
             config=self._config,
             folder=self._folder.path,
             keep_files=partial(_files, self._resolved, self._folder, state),
-            stale=frozenset(trial.id for trial in results.stale_trials(plan, state)),
+            stale=frozenset(trial.id for trial in tally.stale_trials(plan, state)),
         )
         return [self._cell(state, cell) for cell in plan.cells], study
 
@@ -112,7 +112,7 @@ def _confirming(resolved: Resolved, state: State, cell: Cell) -> list[Trial]:
     plan = resolved.plan
     return [
         state.trials[spec.id]
-        for _, specs in results.confirmation(plan, state, cell)[:1]
+        for _, specs in tally.confirmation(plan, state, cell)[:1]
         for spec in specs
         if spec.id in state.trials
     ]

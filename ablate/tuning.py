@@ -10,9 +10,9 @@ from ablate.journal import Ask, State, Trial
 from ablate.objectives import Objective, objectives
 from ablate.outcomes import Complete, Failed, Outcome, Past, Pruned
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts
 from ablate.samplers import build_pruner
 from ablate.search import Tuner
+from ablate.tally import TaskFacts
 from ablate.validation import Mistake
 from trials.errors import Problem, UserError
 from trials.spec import FAILED, Json, canonical_json

@@ -13,85 +13,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from trials.errors import UserError, nearest
+from trials.families import FAMILIES, ROBERTA, Family
 from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
-from trials.targets import CANONICAL_TARGETS
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _HERE = Path(__file__).parent
 _DIGESTED = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one family of models names its parts.
-
-    Attributes:
-        targets: canonical name -> pattern that the end of a module's path must match.
-        head: paths of the head's linear maps, which start anew for each trial.
-        embeddings: path, within the model's body, of what makes the first hidden states.
-        layers: path, within the model's body, of the list of layers.
-        attention: how dropout reaches attention probabilities: by `interface` (an attention
-            function registered with transformers) or `modules` (an `nn.Dropout` on them); None
-            where that is not known, so that a trial with such dropout is refused.
-    """
-
-    targets: Mapping[str, str]
-    head: tuple[str, ...]
-    embeddings: str
-    layers: str
-    attention: Literal["interface", "modules"] | None = None
-
-
-_ENCODER = {
-    "query": r"attention\.self\.query",
-    "key": r"attention\.self\.key",
-    "value": r"attention\.self\.value",
-    "attention_output": r"attention\.output\.dense",
-    "intermediate": r"layer\.\d+\.intermediate\.dense",
-    "output": r"layer\.\d+\.output\.dense",
-}
-_DEBERTA_ENCODER = _ENCODER | {
-    "query": r"attention\.self\.query_proj",
-    "key": r"attention\.self\.key_proj",
-    "value": r"attention\.self\.value_proj",
-}
-_DECODER = {
-    "query": r"self_attn\.q_proj",
-    "key": r"self_attn\.k_proj",
-    "value": r"self_attn\.v_proj",
-    "attention_output": r"self_attn\.o_proj",
-    "gate": r"mlp\.gate_proj",
-    "intermediate": r"mlp\.up_proj",
-    "output": r"mlp\.down_proj",
-}
-_BERT = Family(_ENCODER, ("classifier",), "embeddings", "encoder.layer", "interface")
-_ROBERTA = Family(
-    _ENCODER,
-    ("classifier.dense", "classifier.out_proj"),
-    "embeddings",
-    "encoder.layer",
-    "interface",
-)
-# Unlike BERT's, the pooler is no part of the checkpoint: it starts anew as the classifier does.
-_DEBERTA = Family(
-    _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", "encoder.layer", "modules"
-)
-_LLAMA = Family(_DECODER, ("score",), "embed_tokens", "layers", "interface")
-FAMILIES: Mapping[str, Family] = {
-    "bert": _BERT,
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "camembert": _ROBERTA,
-    "deberta-v2": _DEBERTA,
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +57,10 @@ class Backbone:
     @property
     def initializer_range(self) -> float:
         """Standard deviation of a new head's weights, as the model's own configuration says."""
-        return float(getattr(self.model.config, "initializer_range", 0.02))
+        config: Any = self.model.config
+        if hasattr(config, "initializer_factor"):  # T5's, by the width of what a map reads.
+            return float(config.initializer_factor * config.hidden_size**-0.5)
+        return float(getattr(config, "initializer_range", 0.02))
 
 
 def find(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> Path | None:
@@ -235,7 +170,7 @@ def weights_in(folder: Path) -> frozenset[str]:
 def longest(config: PretrainedConfig) -> int:
     """Tokens that a configuration has positions for."""
     positions = int(getattr(config, "max_position_embeddings", 2**30))
-    if family_of(config) is _ROBERTA:
+    if family_of(config) is ROBERTA:
         # Positions count from just after the padding id.
         positions -= int(config.pad_token_id or 0) + 1
     return positions
@@ -252,23 +187,37 @@ def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:
 
 
 def weightless(config: PretrainedConfig, num_layers: int) -> Backbone:
-    """A backbone of random or fake weights and so many layers, to see what it takes."""
+    """A backbone of random or fake weights and so many layers, to see what it takes.
+
+    A decoder that is as deep as its encoder stays so.
+    """
     import copy
 
     import transformers
 
     shallow = copy.deepcopy(config)
     shallow.num_hidden_layers = num_layers
+    if getattr(config, "num_decoder_layers", None) == config.num_hidden_layers:
+        shallow.num_decoder_layers = num_layers
     if getattr(shallow, "layer_types", None) is not None:
         shallow.layer_types = shallow.layer_types[:num_layers]
-    if shallow.pad_token_id is None:
-        shallow.pad_token_id = 0
+    _complete(shallow, int(shallow.pad_token_id or 0))
     model = transformers.AutoModelForSequenceClassification.from_config(shallow)
     frozen = model.eval().requires_grad_(False)
     family = family_of(config)
     padding = _Padding(shallow.pad_token_id)
     # A head takes what it takes, whoever trained it.
     return Backbone("weightless", "none", frozen, padding, family, has_head=True)
+
+
+def _complete(config: PretrainedConfig, pad_id: int) -> None:
+    """Say which id pads; heads look for it, and decoders start with it where nothing else is said.
+
+    GPT-2 has no id of its own for it: the tokenizer's is taken, or its end of text.
+    """
+    config.pad_token_id = pad_id
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = pad_id
 
 
 @dataclass(frozen=True)
@@ -332,7 +281,7 @@ def _loaded(reference: str, folder: Path | None, device: str, base_precision: st
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
+    _complete(model.config, int(tokenizer.pad_token_id or 0))
     if base_precision != "same":
         from trials.quantised import quantise
 
@@ -386,6 +335,3 @@ def _digest_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
             part = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{Path(name).name}\0{part}\n".encode())
     return total.hexdigest()
-
-
-assert set(_ENCODER) | set(_DECODER) == set(CANONICAL_TARGETS)

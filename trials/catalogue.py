@@ -43,7 +43,7 @@ class Field:
         subset_of: for a list: the names it may hold, in canonical order.
         optional: whether null is allowed.
         free: whether any plain value is, where the default is null; its owner checks it.
-        later: whether the method got it after ids of its trials had been given out.
+        later: whether ids of trials had been given out before the method got it; see `recorded`.
         help: one line for people.
     """
 

@@ -7,7 +7,7 @@ folder. They need no download: a small encoder with random weights stands for th
 import dataclasses
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,43 +17,20 @@ import torch
 from torch import Tensor
 
 from trials import catalogue
-from trials.backbones import FAMILIES, Backbone
+from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import FAMILIES
+from trials.small import Padding, examples, model_of
 from trials.spec import Dropout, Recipe, Schedule, Splits, TrialSpec
-from trials.tasks.base import Encoded
 from trials.training import checkpoint, export
 from trials.training.member import Member
 from trials.training.pack import Pack
 
-NUM_LABELS = 3
-_LIVE = 1e-6
-"""A gradient below this share of the largest one counts as none."""
+RANKS = "total_rank"
+"""The curve of a method whose ranks change."""
 
 _CANCELLED = re.compile(r"key(_proj)?\.bias$")
 """What has no gradient by definition: a softmax cancels whatever a key's bias adds to its row."""
-
-_PARTICULAR: Mapping[str, Mapping[str, Any]] = {
-    "llama": {"num_key_value_heads": 2},
-    "deberta-v2": {
-        "relative_attention": True,
-        "position_buckets": 8,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "pos_att_type": "p2c|c2p",
-        "position_biased_input": False,
-    },
-}
-"""What a family's small model needs besides its sizes; DeBERTa's is version 3's."""
-
-
-class Padding:
-    """The part of a tokenizer that training needs."""
-
-    pad_token_id = 0
-    padding_side = "right"
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Nothing to save."""
 
 
 @dataclass(frozen=True)
@@ -69,34 +46,6 @@ class Outcome:
     problem: str | None
 
 
-def model_of(family: str, **particular: Any) -> Any:
-    """A small model of a family, with random weights that do not depend on what ran before.
-
-    Args:
-        family: its name in `FAMILIES`.
-        particular: fields of its configuration, in place of the usual ones.
-    """
-    import transformers
-
-    width = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    sizes = {**width, "intermediate_size": 48, "vocab_size": 60, "max_position_embeddings": 40}
-    fields = {**sizes, "num_labels": NUM_LABELS, "pad_token_id": 0, **_PARTICULAR.get(family, {})}
-    config = transformers.AutoConfig.for_model(family, **{**fields, **particular})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(20260101)
-        model = transformers.AutoModelForSequenceClassification.from_config(config)
-    return model.eval().requires_grad_(False)
-
-
-def examples(num_rows: int = 24) -> Encoded:
-    """Random token ids of different lengths."""
-    stream = torch.Generator().manual_seed(7)
-    lengths = torch.randint(5, 13, (num_rows,), generator=stream).tolist()
-    ids = [torch.randint(3, 60, (length,), generator=stream).tolist() for length in lengths]
-    labels = torch.randint(0, NUM_LABELS, (num_rows,), generator=stream).tolist()
-    return Encoded(ids, None, labels, [f"train-{i}" for i in range(num_rows)], 0)
-
-
 @dataclass(frozen=True)
 class Contract:
     """The checks of one method with one set of hyperparameters.
@@ -105,11 +54,13 @@ class Contract:
         method: registered name.
         hyperparameters: every field.
         family: family of the small backbone.
+        targets: what it adapts there.
     """
 
     method: str
     hyperparameters: Mapping[str, Any]
     family: str = "bert"
+    targets: tuple[str, ...] = ("query", "value", "intermediate")
 
     @cached_property
     def spec(self) -> TrialSpec:
@@ -119,7 +70,7 @@ class Contract:
             backbone="small",
             method=self.method,
             hyperparameters=self.hyperparameters,
-            targets=("query", "value", "intermediate"),
+            targets=self.targets,
             recipe=Recipe(
                 steps=12,
                 batch_size=4,
@@ -176,7 +127,7 @@ class Contract:
                     name = _over_sites(path, backbone)
                     size = float(tensor.grad.abs().max())
                     largest[name] = max(largest.get(name, 0.0), size)
-        limit = _LIVE * max(largest.values())
+        limit = torch.finfo(torch.float32).eps * max(largest.values())
         dead = [n for n, size in largest.items() if size <= limit and not _CANCELLED.search(n)]
         _require(not dead, f"no gradient within two updates: {', '.join(dead)}")
 
@@ -208,40 +159,71 @@ class Contract:
         _require(gap == 0, f"outputs after loading differ by {gap:.1e}")
 
     def check_resume(self) -> None:
-        """Interrupted and continued, training is bit-equal to one without interruption."""
+        """Interrupted and continued, training is bit-equal to one without interruption.
+
+        A method that grows or prunes is interrupted in the middle of it.
+        """
         backbone = self.backbone()
-        whole, first, second = (self.member(backbone) for _ in range(3))
-        _train(whole, 12)
-        _train(first, 5)
-        second.restore(*first.state())
-        _train(second, 7)
+        whole, second = (self.member(backbone) for _ in range(2))
+        states, ranks = [], []
+        with Pack(whole.backbone) as pack:
+            while not whole.done:
+                pack.step([whole])
+                states.append(whole.state())
+                ranks.append(whole.curves().get(RANKS))
+        done = interrupted(ranks)
+        second.restore(*states[done - 1])
+        _train(second, len(states) - done)
         _require(
             torch.equal(whole.parameters.values, second.parameters.values),
             f"parameters differ by {_gap(whole.parameters.values, second.parameters.values):.1e}",
         )
 
+    def check_budget(self) -> None:
+        """Ranks keep within the budget: at the end it is met at most, before never exceeded."""
+        member = self.member(self.backbone())
+        budget = self.hyperparameters.get("rank", 0) * len(member.sites)
+        ranks = [member.curves().get(RANKS)]
+        with Pack(member.backbone) as pack:
+            while ranks[0] is not None and not member.done:
+                pack.step([member])
+                ranks.append(member.curves()[RANKS])
+        of_step = [rank for rank in ranks if rank is not None]
+        if not of_step:
+            return
+        _require(of_step[-1] <= budget, f"{of_step[-1]:g} ranks at the end, {budget} are allowed")
+        most = max(of_step[0], budget)
+        _require(max(of_step) <= most, f"{max(of_step):g} ranks on the way, {most:g} are allowed")
+
+    @property
+    def _exactly(self) -> tuple[torch.dtype, float]:
+        """A precision, and what outputs may differ by there; the library computes in float32."""
+        return (torch.float64, 1e-12) if catalogue.packs(self.method) else (torch.float32, 1e-4)
+
     def check_merging(self) -> None:
-        """Merged into the weights, the update gives the same outputs (1e-4 in float32).
+        """Merged into the weights, the update gives the same outputs (1e-12 in float64).
 
         A method that declares not to merge is refused by name.
         """
-        backbone = self.backbone()
+        dtype, limit = self._exactly
+        backbone = self.backbone(dtype)
         member = self.trained(backbone)
         if not member.method.merges:
             self._refuses(lambda: export.merge(member, backbone))
             return
         adapted = _outputs(member)
         gap = _gap(adapted, _plain_outputs(export.merge(member, backbone)))
-        _require(gap <= 1e-4, f"merged outputs differ by {gap:.1e}")
+        _require(gap <= limit, f"merged outputs differ by {gap:.1e}")
 
     def check_export(self) -> None:
-        """Exported, it loads as a LoRA of the `peft` library with the same outputs.
+        """Exported, it loads as a LoRA of the `peft` library with the same outputs (as merged).
 
         A method that declares not to export is refused by name.
         """
         from peft import PeftModel
 
-        backbone = self.backbone()
+        dtype, limit = self._exactly
+        backbone = self.backbone(dtype)
         member = self.trained(backbone)
         if not member.method.exports:
             self._refuses(lambda: export.to_peft(member, backbone, "small", Path("nowhere")))
@@ -249,9 +231,9 @@ class Contract:
         adapted = _outputs(member)
         with tempfile.TemporaryDirectory() as name:
             folder = export.to_peft(member, backbone, "small", Path(name) / "adapter")
-            model = PeftModel.from_pretrained(model_of(self.family), folder)
+            model = PeftModel.from_pretrained(model_of(self.family).to(dtype), folder)
         gap = _gap(adapted, _plain_outputs(model.eval()))
-        _require(gap <= 1e-4, f"outputs of the exported adapter differ by {gap:.1e}")
+        _require(gap <= limit, f"outputs of the exported adapter differ by {gap:.1e}")
 
     def _refuses(self, work: Callable[[], object]) -> None:
         try:
@@ -312,18 +294,30 @@ class Contract:
 
 
 CHECKS = (
-    "start", "gradients", "ownership", "saving", "resume", "merging", "export", "packing", "count",
+    "start", "gradients", "ownership", "saving", "resume", "budget", "merging", "export", "packing",
+    "count",
 )  # fmt: skip
 
 
+def interrupted(ranks: Sequence[float | None]) -> int:
+    """After how many steps a training is interrupted: in the middle of its growth, if it grows.
+
+    Args:
+        ranks: the total rank after each step; None of a method that has none.
+    """
+    ends = {ranks[0], ranks[-1]}
+    between = [step for step, rank in enumerate(ranks, start=1) if rank not in ends]
+    return between[len(between) // 2] if between else 5
+
+
 def contract(method: str, **given: Any) -> Contract:
-    """The contract of a method with some hyperparameters given.
+    """The contract of a method with some hyperparameters given, and `family` and `targets`.
 
     Raises:
         UserError: no such method, or hyperparameters that it does not take.
     """
-    family = given.pop("family", "bert")
-    return Contract(method, catalogue.complete(method, given), family)
+    where = {name: given.pop(name) for name in ("family", "targets") if name in given}
+    return Contract(method, catalogue.complete(method, given), **where)
 
 
 def _companion(spec: TrialSpec) -> TrialSpec:

@@ -5,6 +5,7 @@ Run from a checkout: `python -m trials.handbook`. A test holds the committed fil
 
 import ast
 import inspect
+import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -142,12 +143,9 @@ def _tests_of(path: Path) -> list[str]:
 
 def _contract_cases() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
     """`CASES` of the contract suite's tests: name -> method and hyperparameters."""
-    tree = ast.parse((_TESTS / "test_contract.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "CASES":
-            cases: Mapping[str, tuple[str, Mapping[str, Any]]] = ast.literal_eval(node.value)  # type: ignore[arg-type]
-            return cases
-    raise ValueError("tests/trials/test_contract.py has no CASES")
+    cases: Mapping[str, tuple[str, Mapping[str, Any]]]
+    cases = runpy.run_path(str(_TESTS / "test_contract.py"))["CASES"]
+    return cases
 
 
 def _row(row: Published) -> Sequence[str]:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 BLOCK = 64
 """Numbers of nf4 that share a scale."""
@@ -34,12 +35,13 @@ class QuantisedLinear(nn.Linear):
         stored: (O, I) int8, or nf4's numbers, two to a byte.
         scales: (O, 1) of int8, (N,) of nf4.
         bias: (O,) or None, as it was.
+        is_transposed: whether the map's own weight is (I, O), as GPT-2's are.
     """
 
     stored: Tensor
     scales: Tensor
 
-    def __init__(self, linear: nn.Linear, base_precision: str) -> None:
+    def __init__(self, linear: nn.Linear | Conv1D, base_precision: str) -> None:
         """Store the weight of a map.
 
         Args:
@@ -47,11 +49,15 @@ class QuantisedLinear(nn.Linear):
             base_precision: `int8` or `nf4`.
         """
         super(nn.Linear, self).__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.is_transposed = isinstance(linear, Conv1D)
+        weight = linear.weight.detach()
+        weight_OI = weight.T if self.is_transposed else weight
+        self.out_features, self.in_features = weight_OI.shape
+        self.register_parameter("weight", None)  # T5 looks whether there is one.
         self.bias = linear.bias
         self.base_precision = base_precision
         make = {"int8": _to_int8, "nf4": _to_nf4}[base_precision]
-        stored, scales = make(linear.weight.detach())
+        stored, scales = make(weight_OI)
         self.register_buffer("stored", stored)
         self.register_buffer("scales", scales)
 
@@ -66,11 +72,17 @@ class QuantisedLinear(nn.Linear):
         made: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
         return made
 
-    def plain(self) -> nn.Linear:
-        """A map with the dense weight."""
+    def plain(self) -> nn.Linear | Conv1D:
+        """A map with the dense weight, of the kind that it was."""
+        made: nn.Linear | Conv1D
         with torch.device("meta"):
-            made = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
-        made.weight = nn.Parameter(self.dense(), requires_grad=False)
+            if self.is_transposed:
+                made = Conv1D(self.out_features, self.in_features)
+            else:
+                made = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
+        dense = self.dense()
+        weight = dense.T.contiguous() if self.is_transposed else dense
+        made.weight = nn.Parameter(weight, requires_grad=False)
         made.bias = self.bias
         return made
 
@@ -102,7 +114,7 @@ def quantise(model: nn.Module, base_precision: str, apart: Collection[str]) -> N
         apart: paths of maps that stay as they are.
     """
     for path, module in list(model.named_modules()):
-        if type(module) is nn.Linear and path not in apart:
+        if type(module) in (nn.Linear, Conv1D) and path not in apart:
             _replace(model, path, QuantisedLinear(module, base_precision))
 
 

@@ -51,9 +51,13 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _targets() -> list[dict[str, Any]]:
-    from trials.targets import CANONICAL_TARGETS, PRESETS
+    from trials.targets import CANONICAL_TARGETS, PRESETS, QUALIFIED_TARGETS
 
     names = [{"target": name, "stands for": "one linear map"} for name in CANONICAL_TARGETS]
+    names += [
+        {"target": name, "stands for": "one linear map of an encoder-decoder"}
+        for name in QUALIFIED_TARGETS
+    ]
     return names + [{"target": key, "stands for": list(value)} for key, value in PRESETS.items()]
 
 

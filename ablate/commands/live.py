@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ablate.journal import State
     from ablate.resolve import Resolved
-    from ablate.results import Standing
+    from ablate.tally import Standing
 
 LINE_SECONDS = 10.0
 TABLE_SECONDS = 0.5
@@ -40,7 +40,7 @@ class Live:
 
     def watch(self, resolved: "Resolved", state: "State") -> None:
         """Take in the state after an event; shows it at most every so often."""
-        from ablate.results import standings
+        from ablate.tally import standings
 
         pause = max(TABLE_SECONDS if self._display is not None else LINE_SECONDS, self._pause)
         over = state.ended is not None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ablate.profile import Profile
     from ablate.resolve import Resolved
     from ablate.sizing import Sizing
+    from ablate.stats.comparison import Kind
     from ablate.stats.foresight import Foresight
     from trials.spec import Splits
 
@@ -63,7 +64,7 @@ def run(given: argparse.Namespace) -> int:
 def _planned(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
     """Cells, their trained numbers, and the trials that are known before anything has run."""
     from ablate.journal import State
-    from ablate.results import confirmation
+    from ablate.tally import confirmation
 
     cells = [
         {"key": cell.key, "adapter_parameters": counts[cell.key][0],
@@ -87,7 +88,11 @@ def _print_trials(plan: "Plan") -> None:
     seconds = None if tune is None else tune.budget.gpu_seconds
     search = (f"{plan.counts.search:,} search" if seconds is None
               else f"{seconds:,} device seconds of search a cell")  # fmt: skip
-    out(f"trials    {search} + {plan.counts.confirm:,} confirm in {len(plan.cells):,} cells")
+    at_most = "at most " if plan.looks else ""
+    out(f"trials    {search} + {at_most}{plan.counts.confirm:,} confirm "
+        f"in {len(plan.cells):,} cells")  # fmt: skip
+    if plan.looks:
+        out(f"race      looks at {', '.join(map(str, plan.looks))} seeds")
     alike: dict[Splits, dict[str, None]] = {}
     for cell in plan.cells:
         alike.setdefault(cell.template.splits, {})[cell.task] = None
@@ -101,10 +106,11 @@ def _print_trials(plan: "Plan") -> None:
 def _print_cells(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> None:
     tune = plan.study.tune
     seconds = None if tune is None else tune.budget.gpu_seconds
+    seeds = "–".join(str(n) for n in (*plan.looks[:1], len(plan.confirm_seeds)))
     rows = [
         (cell.task, cell.backbone, cell.arm.label, *counts[cell.key],
          plan.num_asks(cell) if seconds is None else f"{seconds:,} s",
-         ", ".join(cell.space) or "–", len(plan.confirm_seeds))
+         ", ".join(cell.space) or "–", seeds)
         for cell in plan.cells[:200]
     ]  # fmt: skip
     out(table(("task", "backbone", "arm", "adapter", "head", "asks", "tuned", "seeds"), rows))
@@ -154,7 +160,7 @@ def _print_questions(resolved: "Resolved") -> None:
                 f"with power .8 at level {1 - foreseen.alpha:.3f}")  # fmt: skip
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
-        out(f"power     {_detectable(len(plan.confirm_seeds), plan.study.level)}")
+        out(f"power     {_detectable(plan)}")
     for cell, reason in plan.excluded:
         out(f"left out  {cell}: {reason}")
     _print_infeasible(plan)
@@ -187,16 +193,30 @@ def foresights(plan: "Plan") -> "list[Foresight]":
     kinds = {item.id: item.kind for item in plan.comparisons}
     # Over tasks a claim is one test, of the mean over them.
     tests = sum(1 if c.over_tasks else len(c.comparisons) for c in plan.claims)
-    alpha = (1 - plan.study.level) / max(1, tests)
     seeds = len(plan.confirm_seeds)
-    return [foresee(c.id, kinds[c.comparisons[0]], seeds, alpha=alpha) for c in plan.claims]
+    found = []
+    for claim in plan.claims:
+        kind = kinds[claim.comparisons[0]]
+        alpha = _alpha(plan, kind) / max(1, tests)
+        found.append(foresee(claim.id, kind, seeds, alpha=alpha))
+    return found
 
 
-def _detectable(seeds: int, level: float) -> str:
-    """What `seeds` paired seeds can show in one test."""
+def _alpha(plan: "Plan", kind: "Kind") -> float:
+    """What a test may spend of the level: all, or, in a race, what its last look may."""
+    from ablate.stats.sequential import weights_of
+
+    share = weights_of(kind, plan.looks)[-1] if plan.looks else 1.0
+    return (1 - plan.study.level) * share
+
+
+def _detectable(plan: "Plan") -> str:
+    """What the seeds can show in one test; in a race, where all means are tested, in each."""
     from ablate.stats.power import detectable_effect
 
-    alpha = 1 - level
+    seeds, alpha = len(plan.confirm_seeds), _alpha(plan, "mean")
+    if plan.looks:
+        alpha /= max(1, sum(item.kind == "mean" for item in plan.comparisons))
     effect = detectable_effect(seeds, alpha=alpha)
     if effect is None:
         return f"{seeds} seed cannot show any difference; give confirm.seeds at least 2"

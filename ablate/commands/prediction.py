@@ -1,7 +1,7 @@
 """What a plan says of time and money."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ablate.commands.live import clock
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from ablate.forecast import Expected
     from ablate.profile import Profile
 
+_CASES = {
+    "no_difference": "nothing differs",
+    "one_sd": "every difference is one sd",
+}
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -19,10 +24,12 @@ class Prediction:
     Attributes:
         cells: what is expected of each.
         profile: its price and limits.
+        rehearsed: what a race takes on average, by how much arms differ: cell -> seeds.
     """
 
     cells: "list[Expected]"
     profile: "Profile"
+    rehearsed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:
@@ -34,7 +41,25 @@ class Prediction:
     @property
     def cost(self) -> float | None:
         """In the currency of the price; None without a price or a prediction."""
-        price, seconds = self.profile.price_per_gpu_hour, self.seconds
+        return self._priced(self.seconds)
+
+    @property
+    def expected(self) -> list[dict[str, Any]]:
+        """What confirms in a race, on average and from its beginning, by how much arms differ.
+
+        Each has `case`, `trials`, `device_seconds` and `cost`; the latter two None where not known.
+        """
+        return [{"case": name, **self._expected(seeds)} for name, seeds in self.rehearsed.items()]
+
+    def _expected(self, seeds: Mapping[str, float]) -> dict[str, Any]:
+        times = [None if c.each is None else c.each * seeds[c.cell.key] for c in self.cells]
+        known = [seconds for seconds in times if seconds is not None]
+        seconds = sum(known) if len(known) == len(times) else None
+        trials = round(sum(seeds.values()))
+        return {"trials": trials, "device_seconds": seconds, "cost": self._priced(seconds)}
+
+    def _priced(self, seconds: float | None) -> float | None:
+        price = self.profile.price_per_gpu_hour
         return None if price is None or seconds is None else seconds / 3600 * price
 
     def to_json(self) -> dict[str, Any]:
@@ -45,11 +70,20 @@ class Prediction:
             "device_seconds": self.seconds,
             "device_hours": None if self.seconds is None else self.seconds / 3600,
             "cost": self.cost,
+            "expected": self.expected,
             "cells": [item.to_json() for item in self.cells],
         }
 
     def lines(self) -> Iterator[str]:
         """As the plan prints it."""
+        yield from self._left()
+        for item in self.expected:
+            known = [] if item["device_seconds"] is None else [clock(item["device_seconds"])]
+            known += [] if item["cost"] is None else [f"cost {item['cost']:.2f}"]
+            of = f" ({', '.join(known)})" if known else ""
+            yield f"expected  about {item['trials']:,} confirm where {_CASES[item['case']]}{of}"
+
+    def _left(self) -> Iterator[str]:
         steps = self._steps()
         left = sum(item.trials for item in self.cells)
         of = "" if steps is None else f", {steps:,} steps"
@@ -77,4 +111,6 @@ class Prediction:
 
 def prediction(study: "Ablation") -> Prediction:
     """What is expected of a study."""
-    return Prediction(study.forecast(), study.profile)
+    from ablate.forecast import rehearsed
+
+    return Prediction(study.forecast(), study.profile, rehearsed(study.plan()))

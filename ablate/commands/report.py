@@ -6,22 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.commands.common import load, out, out_json
+from ablate.commands.common import load, machine, out, out_json
 from ablate.commands.summary import summary
 from trials.errors import UserError
 
 
 def run(given: argparse.Namespace) -> int:
     """Write the report; print the cells, verdicts and where it is."""
-    if (given.table is None) == (given.study is None):
+    tracked = given.table == "mlflow" and given.study is not None
+    if not tracked and (given.table is None) == (given.study is None):
         raise UserError("report needs a STUDY, or a table with --from")
-    page = _of_table(given) if given.table is not None else _of_study(given)
+    page = _of_study(given) if given.table is None else _of_table(given, tracked=tracked)
     document = json.loads((page.parent / "findings.json").read_text(encoding="utf-8"))
     if given.json:
         out_json(document)
         return 0
     out(summary(document))
     out(f"report   {page}")
+    if given.table is None:
+        out(f"spent    {load(given).spent()}")
     return 0
 
 
@@ -34,11 +37,12 @@ def _of_study(given: argparse.Namespace) -> Path:
     return study.report(None if given.out is None else Path(given.out))
 
 
-def _of_table(given: argparse.Namespace) -> Path:
+def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
+    from ablate import queries
     from ablate.api import report_table
 
     return report_table(
-        Path(given.table),
+        queries.read([given.study], machine(given)) if tracked else Path(given.table),
         Path(given.out or "report"),
         baselines=[_pattern(text) for text in given.baseline],
         level=0.95 if given.level is None else given.level,

@@ -55,4 +55,5 @@ def summarise(study: "Ablation") -> None:
     out(summary(document))
     out(f"report   {study.folder.report / 'report.html'}")
     out(f"results  {study.folder.frame}")
+    out(f"spent    {study.spent()}")
     out(f"MLflow   mlflow ui --backend-store-uri {shown_uri(study.profile)}")

@@ -9,7 +9,7 @@ def run(given: argparse.Namespace) -> int:
     """Print done, running, waiting and failed trials of each cell, and why they failed."""
     study = load(given)
     standings = study.standings()
-    state = study.state
+    state, cost = study.state, study.spent()
     if given.json:
         out_json(
             {
@@ -17,6 +17,7 @@ def run(given: argparse.Namespace) -> int:
                 "revision": len(state.revisions),
                 "ended": state.ended,
                 "why": state.why,
+                "spent": cost.to_json(),
                 "cells": [
                     {
                         "cell": s.cell.key,
@@ -51,4 +52,5 @@ def run(given: argparse.Namespace) -> int:
     for s in standings:
         for reason in s.reasons:
             out(f"failed: {s.cell.name}: {reason}")
+    out(f"\nspent    {cost}")
     return 0

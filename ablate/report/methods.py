@@ -50,6 +50,10 @@ def _design(findings: Record) -> Iterator[str]:
             "Findings marked sequential were checked at seed counts fixed beforehand; their "
             "intervals and p values pay for the repeated looks."
         )
+    looks = words.finite(findings.get("looks"))
+    if looks:
+        times = "once" if looks == 1 else f"{words.count(looks)} times"
+        yield f"The results have been looked at {times}, this time included."
 
 
 def _tests(findings: Record) -> Iterator[str]:

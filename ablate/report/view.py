@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import beside, caveats, methods, rows, scope, tables, tuning, words
+from ablate.report import beside, caveats, looks, methods, rows, scope, tables, tuning, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -39,6 +39,7 @@ def page(
         "caveats": caveats.caveats(frame, findings, about),
         "comparisons": compared,
         "unit": _common(row["unit"] for row in compared),
+        "looks": looks.table(findings),
         "variance": rows.comparisons(rows.variance_findings(findings), findings),
         "components": rows.components(findings),
         "cells": rows.cells(findings),

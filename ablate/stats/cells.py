@@ -77,14 +77,14 @@ def collect(frame: pd.DataFrame) -> Cells:
         if row["stage"] in CONFIRM_STAGES:
             rows.append(row)
     ranking = _search_means(frame)
+    names = _names(frame)
     cells = {}
     for key, rows in confirmed.items():
         primary = [row for row in rows if row["primary"]]
         chosen = _one_configuration(key, primary, tuned, ranking)
         kept = {(row["seed"], _configuration(row, tuned)) for row in chosen}
         every = _every([row for row in rows if (row["seed"], _configuration(row, tuned)) in kept])
-        name = _name(frame, key[2])
-        cells[key] = _cell(chosen, key, fields[key[2]], splits, tuned, name, every)
+        cells[key] = _cell(chosen, key, fields[key[2]], splits, tuned, names[key[2]], every)
     return cells
 
 
@@ -186,9 +186,10 @@ def _one_configuration(
     return [row for row in rows if _configuration(row, tuned) == best]
 
 
-def _name(frame: pd.DataFrame, arm: str) -> tuple[str, str]:
-    row = frame.loc[frame["arm"] == arm, ["label", "method"]].iloc[0]
-    return str(row["label"]), str(row["method"])
+def _names(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Label and method of each arm."""
+    rows = frame.drop_duplicates("arm")[["arm", "label", "method"]]
+    return {arm: (str(label), str(method)) for arm, label, method in rows.to_numpy().tolist()}
 
 
 def _cell(

@@ -122,6 +122,9 @@ def _why_open(findings: Sequence[Finding]) -> str:
     short = [f for f in findings if f.status == "insufficient_n"]
     if short:
         return _because(short, "has too few seeds to show anything")
+    futile = [f for f in findings if f.details.get("stopped") == "futile"]
+    if futile:
+        return _because(futile, "no more seeds were added, for they would hardly decide it")
     return _because(findings, "is undecided")
 
 

@@ -32,6 +32,9 @@ class Comparison:
         note: what a reader should know about how the arms were matched.
         pick: side whose best arm, by the search split, stands for all that it names.
         late: registered after results were seen, so that late rows count as well.
+        looks: seed counts of the race that it was registered for; None for the analysis's own.
+        seen: seeds that each look so far used; None to tell them from the table.
+        stopped: why the race adds no more seeds for it: `decided`, `futile` or `undecided`.
     """
 
     id: str
@@ -48,6 +51,9 @@ class Comparison:
     note: str | None = None
     pick: Pick | None = None
     late: bool = False
+    looks: tuple[int, ...] | None = None
+    seen: tuple[tuple[int, ...], ...] | None = None
+    stopped: str | None = None
 
     def __post_init__(self) -> None:
         if not self.treatment or not self.control:

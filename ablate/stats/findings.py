@@ -99,7 +99,7 @@ def analyse(
         margin: largest difference that does not matter, for comparisons that declare none.
         rng: drawn from once; a finding's numbers do not depend on which others there are.
         looks: how often the data have been looked at, this time included.
-        planned_looks: seed counts of a race, fixed before its first result.
+        planned_looks: seed counts of a race, for comparisons that were registered for no other.
 
     Returns:
         The findings.
@@ -114,7 +114,7 @@ def analyse(
         level=level,
         margin=margin,
         looks=tuple(planned_looks),
-        generators=_generators(rng),
+        generators=generators(rng),
     )
     cells = questions.cells
     drafts = ask(questions, comparisons, claims)
@@ -147,7 +147,8 @@ def _check_arguments(
         raise ValueError(f"comparisons that repeat: {repeated}; that claims lack: {unknown}")
 
 
-def _generators(rng: np.random.Generator) -> Callable[[str], np.random.Generator]:
+def generators(rng: np.random.Generator) -> Callable[[str], np.random.Generator]:
+    """A generator of its own for each name; draws from `rng` once."""
     base = int(rng.integers(2**63))
 
     def generator(name: str) -> np.random.Generator:
@@ -207,7 +208,9 @@ def _missing(
     where = ["task", "backbone"]
     seeds = {key: set(rows["seed"]) for key, rows in confirmed.groupby(where)}
     own = {key: set(rows["seed"]) for key, rows in confirmed.groupby([*where, "arm"])}
-    for key in cells:
+    # Cells of a race have as many seeds as their questions took; the table lists what it lacks.
+    raced = any(comparison.looks for comparison in comparisons)
+    for key in () if raced else cells:
         for seed in sorted(seeds.get(key[:2], set()) - own.get(key, set())):
             place = dict(zip(("task", "backbone", "arm"), key, strict=True))
             found.append({**place, "stage": "confirm", "seed": int(seed), "status": "missing",

@@ -60,25 +60,35 @@ def level_of(scores: Array, *, level: float, num_failed: int = 0) -> Level:
     if n == 0:
         return Level(0, num_failed, failure_low=fail_low, failure_high=fail_high)
     mean, low, high = float(scores.mean()), float(scores.min()), float(scores.max())
-    sd = half = None
+    sd = None
     if constant(scores):
         mean, sd = low, 0.0 if n > 2 else None
     elif n > 2:
         sd = float(scores.std(ddof=1))
-        half = t_quantile(n - 1, level) * sd / math.sqrt(n)
+    ci_low, ci_high = t_interval(mean, sd, n, level=level)
     return Level(
         n=n,
         num_failed=num_failed,
         mean=mean,
         sd=sd,
-        ci_low=None if half is None else mean - half,
-        ci_high=None if half is None else mean + half,
+        ci_low=ci_low,
+        ci_high=ci_high,
         low=low,
         high=high,
         failure_low=fail_low,
         failure_high=fail_high,
         status=_status(n, constant(scores)),
     )
+
+
+def t_interval(
+    mean: float, sd: float | None, n: int, *, level: float
+) -> tuple[float | None, float | None]:
+    """The t interval of a mean over n seeds; None, None without a spread."""
+    if not sd:
+        return None, None
+    half = t_quantile(n - 1, level) * sd / math.sqrt(n)
+    return mean - half, mean + half
 
 
 def t_quantile(df: float, level: float) -> float:

@@ -13,8 +13,8 @@ from ablate.stats.claims import Claim
 from ablate.stats.comparison import Comparison, arm_fields
 from ablate.stats.draft import Draft, draft, unpaired
 from ablate.stats.finding import Finding
-from ablate.stats.pairing import Aligned, Sample, align, sample
-from ablate.stats.sequential import look_level, look_weights, reached, sequential_p
+from ablate.stats.looks import Look, at_looks, take
+from ablate.stats.pairing import Aligned, align, sample
 
 PAIRED_SHARE = 2 / 3  # with fewer of the seeds left in pairs, Welch's test is shown beside
 
@@ -26,7 +26,7 @@ class Questions:
     Attributes:
         frame: the checked table.
         level, margin: of the study.
-        looks: planned seed counts of a race; empty for a fixed number of seeds.
+        looks: seed counts of the race as it is planned now; empty for a fixed number of seeds.
         generators: a random generator by the name of what needs it, so that adding a comparison
             changes no other finding.
     """
@@ -94,8 +94,8 @@ def _single(questions: Questions, comparison: Comparison) -> list[Draft]:
     with_late = comparison.late or not comparison.confirmatory
     part, base = _part(questions, comparison, with_late=with_late)
     found = [_draft(questions, base, [part], comparison)]
-    seeds = len(part.seeds) + len(part.dropped)
-    if comparison.kind == "mean" and 2 <= len(part.seeds) < PAIRED_SHARE * seeds:
+    kept, lost = len(found[0].sample.seeds), len(found[0].sample.dropped)
+    if comparison.kind == "mean" and 2 <= kept < PAIRED_SHARE * (kept + lost):
         beside = replace(base, id=f"{base.id}/welch", confirmatory=False,
                          family=f"{base.family}: unpaired beside")  # fmt: skip
         pairs = sample([part])
@@ -134,7 +134,8 @@ def _with_late(
         return []
     beside = replace(base, id=f"{base.id}/with-late", confirmatory=False,
                      family=f"{base.family}: with late rows")  # fmt: skip
-    return [_draft(replace(questions, looks=()), beside, parts, comparisons[0])]
+    now = replace(comparisons[0], looks=None, seen=None, stopped=None)
+    return [_draft(questions, beside, parts, now)]
 
 
 def _part(
@@ -144,7 +145,7 @@ def _part(
     sides = {}
     for side in ("treatment", "control"):
         arms = getattr(comparison, side)
-        if comparison.pick in (side, "both"):
+        if comparison.pick in (side, "both") and len(set(arms)) > 1:
             where = (comparison.task, comparison.backbone)
             best = best_by_search(questions.frame, arms, *where)
             arms = () if best is None else (best,)
@@ -199,50 +200,32 @@ def _side(questions: Questions, arms: Sequence[str]) -> Mapping[str, Any]:
 def _draft(
     questions: Questions, base: Finding, parts: Sequence[Aligned], comparison: Comparison
 ) -> Draft:
+    looks = questions.looks if comparison.looks is None else comparison.looks
+    if looks:
+        return at_looks(questions, base, parts, comparison, looks)
     rng = questions.generators(base.id)
-    everything = sample(parts)
     level, margin = questions.level, questions.margin
-    if not questions.looks or comparison.kind == "variance":
-        return draft(base, everything, comparison, level=level, margin=margin, rng=rng)
-    return _at_looks(questions, base, parts, comparison, everything, rng)
+    return draft(base, sample(parts), comparison, level=level, margin=margin, rng=rng)
 
 
-def _at_looks(
+def at_look(
     questions: Questions,
-    base: Finding,
-    parts: Sequence[Aligned],
-    comparison: Comparison,
-    everything: Sample,
-    rng: np.random.Generator,
+    comparisons: Sequence[Comparison],
+    identity: str,
+    num_seeds: int,
+    share: float,
 ) -> Draft:
-    """The last planned look that was reached; p values spend over all looks so far.
+    """What the first seeds of a race say, paid for with a share of the level.
 
-    Seeds count as added in ascending order. Before the first look nothing is tested.
+    Args:
+        questions: the analysis.
+        comparisons: one, or one a task for their mean over tasks.
+        identity: id of the finding.
+        num_seeds: planned for this look.
+        share: of the level that it spends.
     """
-    level, margin = questions.level, questions.margin
-    weights = look_weights(questions.looks)
-    tried = sorted({*everything.seeds, *everything.dropped})
-    made = [
-        draft(base, sample(parts, seeds=frozenset(tried[:n])), comparison,
-              level=look_level(level, weight), margin=margin, rng=rng)
-        for n, weight in zip(reached(questions.looks, len(tried)), weights, strict=False)
-    ]  # fmt: skip
-    if not made:
-        early = draft(base, everything, comparison, level=level, margin=margin, rng=rng)
-        untested = replace(early.finding, sequential=True, p_value=None, ci_low=None, ci_high=None,
-                           test=None, status="insufficient_n")  # fmt: skip
-        return replace(early, finding=untested, p_difference=None, p_beyond=None)
-    last = made[-1]
-    details = {**last.finding.details, "looks_done": len(made), "looks_planned": questions.looks}
-    finding = replace(
-        last.finding,
-        sequential=True,
-        p_value=sequential_p([one.finding.p_value for one in made], weights),
-        details=details,
-    )
-    return replace(
-        last,
-        finding=finding,
-        p_difference=sequential_p([one.p_difference for one in made], weights),
-        p_beyond=sequential_p([one.p_beyond for one in made], weights),
-    )
+    first = comparisons[0]
+    made = [_part(questions, c, with_late=first.late or not c.confirmatory) for c in comparisons]
+    base = replace(made[0][1], id=identity)
+    seeds = frozenset(range(num_seeds))
+    return take(questions, base, [part for part, _ in made], first, seeds, Look(num_seeds, share))

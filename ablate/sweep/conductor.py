@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from ablate import journal, tuning
+from ablate import journal, rounds, tuning
 from ablate.journal import Journal, State, Trial
 from ablate.outcomes import Outcome
 from ablate.plan import Cell, Plan
-from ablate.results import TaskFacts, confirmation, starts
 from ablate.reuse import Finished
 from ablate.revision import first_seen
 from ablate.sweep.queue import CellRun, Queue
+from ablate.tally import TaskFacts, confirmation, starts, stuck
 from trials.places import Assignment
 from trials.spec import Json, Progress, TrialResult, TrialSpec
 
@@ -86,8 +86,11 @@ class Conductor:
             if cell.source is not None:
                 self._starting[cell.source].append(self.cells[cell.key])
         self._planned_as = {identity: n for n, identity in enumerate(self.state.trials)}
+        self._searching = dict(self.cells)
+        self._in_round: set[str] = set()
         for cell in plan.in_order:
             self._take_up(self.cells[cell.key])
+        self._end_round()
 
     def next(self) -> Assignment | None:
         """The next trial to train, or None while there is none to give.
@@ -181,10 +184,12 @@ class Conductor:
         self.journal.append(journal.finished(trial.id, result))
         for run, number in self._measures.get(trial.id, ()):
             self._settle(run, (number,))
+        self._in_round.discard(trial.id)
         for run, identity in self._following.pop(trial.id, ()):
             self._wait(run, identity)
         for run in self._asking_after.pop(trial.id, {}).values():
             self._look_at(run)
+        self._end_round()
         self._on_event(trial.id)
 
     def _take_up(self, run: CellRun) -> None:
@@ -222,6 +227,8 @@ class Conductor:
         if trial.final or identity in self.running:
             return
         spec = trial.spec
+        if spec.stage == "confirm":
+            self._in_round.add(identity)
         if spec.source is not None:
             source = self.state.trials.get(spec.source)
             if source is None or not source.final:
@@ -332,6 +339,11 @@ class Conductor:
         if starts(self.plan, self.state, run.cell) is None:
             return  # Until the cell that it starts from has chosen.
         run.confirming = True
+        del self._searching[run.cell.key]
+        self._confirm(run)
+
+    def _confirm(self, run: CellRun) -> None:
+        """Plan the trials that confirm a cell now: all, or those that its race has asked for."""
         planned = self._confirmation(run)
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
@@ -340,6 +352,23 @@ class Conductor:
         for follower in self._starting.get(run.cell.key, ()):
             self._maybe_confirm(follower)
             self._look_at(follower)
+
+    def _end_round(self) -> None:
+        """Take the looks of a race, once every trial that it has asked for has ended."""
+        if not self.plan.looks or self._in_round or any(map(self._may_search, self._searching)):
+            return
+        while (look := rounds.due(self.plan, self.state, self._facts)) is not None:
+            self.journal.append(look)
+        longer = rounds.extension(self.plan, self.state, self._facts)
+        if longer:
+            self.journal.append(journal.extended(longer))
+            for cell in self.plan.in_order:
+                if cell.key in longer:
+                    self._confirm(self.cells[cell.key])
+
+    def _may_search(self, key: str) -> bool:
+        """Whether a cell may yet choose its values; not where its source has come to nothing."""
+        return stuck(self.plan, self.state, self.cells[key].cell) is None
 
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
         """The specs that confirm a cell, seeds first so that cells can be compared early."""

@@ -5,7 +5,7 @@
 
 from ablate.tracking.client import StoreError
 from ablate.tracking.facts import CellInfo, StudyInfo
-from ablate.tracking.reader import runs
+from ablate.tracking.reader import computed, runs, study_keys
 from ablate.tracking.tracker import Tracker
 from ablate.tracking.uris import check, default_artifacts, redact
 from ablate.tracking.writer import Writer
@@ -17,7 +17,9 @@ __all__ = [
     "Tracker",
     "Writer",
     "check",
+    "computed",
     "default_artifacts",
     "redact",
     "runs",
+    "study_keys",
 ]

@@ -6,6 +6,7 @@ Every call of `Client` is one request to the store, so that a test can fail each
 import functools
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -62,6 +64,7 @@ class Run:
     """One run as the store has it; times in unix milliseconds."""
 
     id: str
+    experiment: str
     name: str
     status: str
     start: int
@@ -171,12 +174,16 @@ class Client:
         return tuple(map(_experiment, _pages(self._mlflow.search_experiments, max_results=PAGE)))
 
     @_request
-    def runs(self, experiments: Sequence[str], where: str = "") -> tuple[Run, ...]:
-        """The runs of experiments that are not deleted, oldest first."""
+    def runs(
+        self, experiments: Sequence[str], where: str = "", *, deleted: bool = False
+    ) -> tuple[Run, ...]:
+        """The runs of experiments, oldest first: those that are not deleted, or those that are."""
+        view = self._entities.ViewType
         found = _pages(
             self._mlflow.search_runs,
             experiment_ids=list(experiments),
             filter_string=where,
+            run_view_type=view.DELETED_ONLY if deleted else view.ACTIVE_ONLY,
             max_results=PAGE,
             order_by=["attributes.start_time ASC"],
         )
@@ -232,6 +239,13 @@ class Client:
         self._mlflow.log_text(run, text, name)
 
     @_request
+    def read_text(self, run: str, name: str) -> str:
+        """A text that is kept beside a run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self._mlflow.download_artifacts(run, name, folder)
+            return Path(path).read_text(encoding="utf-8")
+
+    @_request
     def delete(self, run: str) -> None:
         """Mark a run as deleted; MLflow can bring it back."""
         self._mlflow.delete_run(run)
@@ -256,9 +270,10 @@ def _run(found: Any) -> Run:
     info, data = found.info, found.data
     return Run(
         id=info.run_id,
+        experiment=str(info.experiment_id),
         name=info.run_name or "",
         status=info.status,
-        start=int(info.start_time),
+        start=int(info.start_time or 0),
         end=None if not info.end_time else int(info.end_time),
         tags=dict(data.tags),
         params=dict(data.params),

@@ -28,11 +28,21 @@ KIND = "ablate.kind"
 TRIAL = "ablate.trial"
 CELL = "ablate.cell"
 STUDY = "ablate.study"
+STALE = "ablate.stale"
+REUSED = "ablate.reused_from"
+"""The study that trained a trial, where it is not the one that shows it."""
+
+SENT = "ablate.sent"
+"""When something of a run was last sent, as a metric, which MLflow can search by size."""
+
+CONFIG_FILE = "study.json"
+"""A study's keys, beside its parent run."""
+
+ROW = "ablate.row"
 PARENT = "mlflow.parentRunId"
 OWN = ("ablate.", "environment.", "mlflow.note.")
 """Prefixes of the tags that are ours to change after a run was made."""
 
-_ROW = "ablate.row"
 _INVALID = re.compile(r"[^\w\-. :/]", re.ASCII)
 _WHERE = ("node", "gpu")
 _MEASURES = (
@@ -92,7 +102,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
         "ablate.attempts": str(trial.attempts),
         "ablate.data_digest": spec.get("data_digest") or "",
         "ablate.backbone_digest": spec.get("backbone_digest") or "",
-        "ablate.stale": str(cell is None).lower(),
+        STALE: str(cell is None).lower(),
         **({} if trial.reused_from is None else {"ablate.reused_from": trial.reused_from}),
         **_environment_tags(result),
         **({} if cell is None else row_tags(row(trial, cell, study))),
@@ -177,15 +187,15 @@ def row_tags(content: Mapping[str, Json]) -> dict[str, str]:
     """A row as tags, cut into parts that fit; the order of factors is kept."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
     parts = [text[i : i + MAX_TAG] for i in range(0, len(text), MAX_TAG)]
-    tags = {f"{_ROW}.{i}": part for i, part in enumerate(parts)}
-    return {f"{_ROW}.parts": str(len(parts)), **tags}
+    tags = {f"{ROW}.{i}": part for i, part in enumerate(parts)}
+    return {f"{ROW}.parts": str(len(parts)), **tags}
 
 
 def row_of(tags: Mapping[str, str]) -> dict[str, Json] | None:
     """Inverse of `row_tags`; None for a run without a row, or with only a part of one."""
-    num_parts = int(tags.get(f"{_ROW}.parts", 0))
+    num_parts = int(tags.get(f"{ROW}.parts", 0))
     try:
-        found = json.loads("".join(tags[f"{_ROW}.{i}"] for i in range(num_parts)) or "null")
+        found = json.loads("".join(tags[f"{ROW}.{i}"] for i in range(num_parts)) or "null")
     except (KeyError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -203,6 +213,7 @@ def table_rows(content: Mapping[str, Json], trial: str) -> Iterator[dict[str, An
         **{name: _joined(value) for name, value in content["factors"].items()},
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in content["nuisances"].items()},
         "metric": content["primary"],
+        "score": None,
         "primary": True,
         "trial_id": trial,
     }

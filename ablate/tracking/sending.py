@@ -109,8 +109,11 @@ def send_trial(client: Client, experiment: str, sent: Sent | None, job: Job) -> 
     _rename(client, sent, want)
     is_ended = want.end is not None and (sent.status, sent.end) == (want.status, want.end)
     points = [] if is_ended else _due_points(client, sent, job.trial)
-    params = _due_params(sent, job.trial, is_new)
-    send(client, sent.run, points, params, due_tags(sent, want.tags))
+    params, tags = _due_params(sent, job.trial, is_new), due_tags(sent, want.tags)
+    if is_new or points or params or tags:
+        # Whoever reads asks for what was sent since; see `ablate.tracking.server`.
+        points = [*points, [Point(records.SENT, float(_now()), _now(), 0)]]
+    send(client, sent.run, points, params, tags)
     if want.end is None:
         sent.steps = (sent.steps or set()) | set(job.trial.reports)
     elif not is_ended:

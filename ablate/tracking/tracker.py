@@ -7,7 +7,7 @@ again by their tags, so a driver that was killed goes on where it was and makes 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 
 from ablate import journal
@@ -23,6 +23,7 @@ _PATIENCE = 3
 """Runs that may fail in one synchronisation before the store is taken to be away."""
 
 _CONFIG = "ablate.config_digest"
+_LOOKS = "ablate.looks"
 
 
 class Tracker:
@@ -172,10 +173,14 @@ class Tracker:
             self._parent = made(run, tags)
         sent = self._parent
         tags[_CONFIG] = digest(study.config)
+        tags[_LOOKS] = str(len(state.looks))
         due = due_tags(sent, tags)
+        # Before their tags, so that a tag never speaks of a file that is not there.
         if _CONFIG in due:
-            # Before its tag, so that the tag never speaks of a file that is not there.
-            self.client.text(sent.run, canonical_json(study.config), "study.json")
+            self.client.text(sent.run, canonical_json(study.config), records.CONFIG_FILE)
+        if _LOOKS in due and state.looks:
+            ledger = [asdict(look) for look in state.looks]
+            self.client.text(sent.run, canonical_json(ledger), "ledger.json")
         send(self.client, sent.run, [], {}, due)
         if sent.status != "RUNNING":
             self.client.update(sent.run, status="RUNNING")
@@ -220,7 +225,7 @@ class Tracker:
     def _retire_cell(self, key: str) -> None:
         sent = self._cells[key]
         sent.cell = None
-        tags = {"ablate.stale": "true"}
+        tags = {records.STALE: "true"}
         send(self.client, sent.run, [], {}, due_tags(sent, tags))
         sent.tags, sent.found = digest(tags), None
 
@@ -247,7 +252,7 @@ def _cell_tags(cell: CellInfo, study: StudyInfo) -> dict[str, str]:
         "ablate.metric": cell.primary,
         "ablate.direction": cell.direction,
         "ablate.split": cell.report_split,
-        "ablate.stale": "false",
+        records.STALE: "false",
     }
 
 

@@ -168,7 +168,8 @@ class Writer:
                     mirror.trials[trial.id] = copied
         mirror.asks = {cell: list(asks) for cell, asks in list(state.asks.items())}
         mirror.chosen = {cell: dict(ranks) for cell, ranks in list(state.chosen.items())}
-        mirror.revisions = list(state.revisions)
+        mirror.revisions, mirror.looks = list(state.revisions), list(state.looks)
+        mirror.seeds = dict(state.seeds)
         mirror.ended, mirror.last_seq = state.ended, state.last_seq
 
 

@@ -4,45 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mini_study import Ran, keys
 
-from ablate import answers, api, frame
+from ablate import answers, api
 from ablate.api import Ablation
-from ablate.store import StudyFolder
 
 
 @pytest.fixture
 def study(ran: Ran, tmp_path: Path) -> Ablation:
     copy = ran.copy(tmp_path)
     return api.load(copy.file, store=str(copy.store), device="cpu")
-
-
-def results(*confirmed: str) -> pd.DataFrame:
-    rows = [
-        {"study": "s", "stage": "confirm", "task": "t", "arm": "a", "method": "a", "split": "test",
-         "seed": n, "metric": "m", "score": 0.5, "trial_id": name}
-        for n, name in enumerate(confirmed)
-    ]  # fmt: skip
-    return frame.check(pd.DataFrame(rows))
-
-
-def test_reading_the_same_results_twice_is_one_look(tmp_path: Path) -> None:
-    folder = StudyFolder(tmp_path / "s")
-    looks = [
-        answers.count_look(folder, results(*trials))
-        for trials in (("a", "b"), ("b", "a"), ("a", "b", "c"), ("a", "b", "c"), ("a", "b"))
-    ]
-    assert looks == [1, 1, 2, 2, 2]
-    lines = (tmp_path / "s" / "ledger.jsonl").read_text().splitlines()
-    assert [json.loads(line)["num_trials"] for line in lines] == [2, 3]
-
-
-def test_no_results_are_no_look(tmp_path: Path) -> None:
-    nothing = results("a").assign(status="missing", score=None)
-    assert answers.count_look(StudyFolder(tmp_path / "s"), frame.check(nothing)) == 1
-    assert not (tmp_path / "s" / "ledger.jsonl").exists()
 
 
 def test_the_same_data_are_the_same_findings(study: Ablation) -> None:

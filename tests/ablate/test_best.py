@@ -118,6 +118,8 @@ def test_where_reads_factors_tuned_values_and_summaries(two_arms: pd.DataFrame) 
 def test_where_names_the_nearest_column(two_arms: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="no column called 'rnak'; did you mean 'rank'"):
         best(two_arms, where="rnak <= 4")
+    with pytest.raises(UserError, match="no column called 'cheapest'"):
+        best(two_arms, where="cheapest == true")
     with pytest.raises(UserError, match="is not allowed"):
         best(two_arms, where="__import__('os')")
 
@@ -147,3 +149,130 @@ def test_two_studies_are_not_pooled(two_arms: pd.DataFrame) -> None:
     assert sorted(zip(found["study"], found["n"], strict=True)) == [
         ("s", 3), ("s", 4), ("t", 3), ("t", 4),
     ]  # fmt: skip
+
+
+# by, cheapest, pareto; the split that chooses
+
+
+@pytest.fixture
+def ladder() -> pd.DataFrame:
+    """Ranks 2, 4 and 8 of two methods; more parameters for each rank."""
+    parts = []
+    for method, lead in (("lora", 0.0), ("mtlora", -0.2)):
+        for rank, score in ((2, 0.50), (4, 0.59), (8, 0.60)):
+            shifts = (-0.02, 0.0, 0.02, 0.01) if method == "lora" else (0.0, 0.02, 0.01, -0.02)
+            scores = [score + lead + shift for shift in shifts]
+            parts.append(
+                confirm(f"{method} {rank}", 1e-3, scores, trainable_parameters=100.0 * rank)  # type: ignore[arg-type]
+            )
+    return table(*parts)
+
+
+def test_by_a_factor_is_the_best_of_each_of_its_levels(ladder: pd.DataFrame) -> None:
+    found = best(ladder, by="rank")
+    assert list(zip(found["rank"], found["method"], strict=True)) == [
+        (2, "lora"), (4, "lora"), (8, "lora"),
+    ]  # fmt: skip
+    assert list(best(ladder, by="method")["label"]) == ["LORA 8", "MTLORA 8"]
+    assert list(best(ladder, by="method", top=2)["rank"]) == [8, 4, 8, 4]
+    assert set(best(ladder, by="learning_rate")["label"]) == {"LORA 8"}
+    found = best(ladder, by="method", where="rank < 8 and trainable_parameters < 1e6")
+    assert list(found["rank"]) == [4, 4]
+
+
+def test_the_cheapest_within_noise_is_marked(ladder: pd.DataFrame) -> None:
+    """Standard error of the best: 0.01708 / 2; rank 4 is 0.01 behind, rank 2 is 0.1."""
+    near = best(ladder.assign(score=ladder["score"].where(ladder["rank"] != 4,
+                                                          ladder["score"] + 0.005)))  # fmt: skip
+    assert list(near.loc[near["within_noise"], "rank"]) == [8, 4]
+    assert list(near.loc[near["cheapest"], "rank"]) == [4]
+    assert list(best(ladder, cheapest=True)["rank"]) == [8], "0.01 is more than 0.0085"
+
+
+def test_the_cheapest_of_equal_costs_is_the_better(ladder: pd.DataFrame) -> None:
+    same = ladder.assign(trainable_parameters=5.0, score=ladder["score"] + ladder["rank"] / 1e5)
+    found = best(same[same["rank"] != 2], cheapest=True)
+    assert list(found["rank"]) == [8]
+
+
+def test_the_front_keeps_what_only_looks_beaten(ladder: pd.DataFrame) -> None:
+    found = best(ladder).set_index("label")["pareto"]
+    assert list(found[["LORA 2", "LORA 4", "LORA 8"]]) == ["front"] * 3
+    assert set(found[["MTLORA 2", "MTLORA 4", "MTLORA 8"]]) == {"dominated"}
+    assert set(best(ladder, front=True)["method"]) == {"lora"}
+    noisy = ladder["score"] + 0.15 * (-1.0) ** ladder["seed"] * (ladder["method"] == "mtlora")
+    found = best(ladder.assign(score=noisy)).set_index("label")["pareto"]
+    assert set(found[["MTLORA 2", "MTLORA 4", "MTLORA 8"]]) == {"unproven"}
+
+
+def test_the_front_against_another_cost(ladder: pd.DataFrame) -> None:
+    found = best(ladder.assign(seconds=10.0 - ladder["rank"]), against="seconds")
+    assert list(found.loc[found["pareto"] == "front", "label"]) == ["LORA 8"]
+    assert list(best(ladder, against="seconds")["pareto"].isna()) == [True] * 6
+    with pytest.raises(UserError, match="no cost called 'second'; did you mean 'seconds'"):
+        best(ladder, against="second")
+
+
+def test_it_is_chosen_on_the_search_split_and_shown_on_the_report_split() -> None:
+    """What is best on the one is worse on the other."""
+    found = best(
+        table(
+            confirm("lora 8", 1e-3, [0.50, 0.52, 0.54]),
+            confirm("lora 8", 1e-3, [0.80, 0.82, 0.84], split="held_out"),
+            confirm("mtlora 8", 1e-3, [0.60, 0.62, 0.64]),
+            confirm("mtlora 8", 1e-3, [0.70, 0.72, 0.74], split="held_out"),
+        )
+    )
+    assert list(found["method"]) == ["lora", "mtlora"]
+    np.testing.assert_allclose(found["mean"], [0.52, 0.62])
+    assert set(found["split"]) == {"test"}
+    assert set(found["ranked_on"]) == {"held_out"}
+    assert list(found["within_noise"]) == [True, False]
+
+
+def test_where_one_has_no_scores_on_the_search_split_all_are_ranked_by_what_is_shown() -> None:
+    found = best(
+        table(
+            confirm("lora 8", 1e-3, [0.50, 0.52, 0.54]),
+            confirm("lora 8", 1e-3, [0.80, 0.82, 0.84], split="held_out"),
+            confirm("mtlora 8", 1e-3, [0.60, 0.62, 0.64]),
+        )
+    )
+    assert list(found["method"]) == ["mtlora", "lora"]
+    assert set(found["ranked_on"]) == {"test"}
+    assert list(found["pareto"]) == ["front", "unproven"], "by what is shown, too"
+
+
+def test_two_studies_that_show_a_task_on_different_splits_are_not_ranked_together() -> None:
+    found = best(
+        table(
+            confirm("lora 8", 1e-3, [0.50, 0.52, 0.54], study="a"),
+            confirm("mtlora 8", 1e-3, [0.60, 0.62, 0.64], study="b", split="validation"),
+        )
+    )
+    assert list(found["split"]) == ["test", "validation"]
+    assert list(found["within_noise"]) == [True, True]
+
+
+def test_the_trial_to_export_is_of_the_configuration_shown() -> None:
+    """A second configuration was confirmed, and one of its seeds scores higher."""
+    found = best(
+        table(
+            search("lora 8", {1e-3: 0.9, 1e-2: 0.5}),
+            [{**row, "trial_id": f"a{row['seed']}"} for row in confirm("lora 8", 1e-3, [0.5, 0.6])],
+            [{**row, "trial_id": f"b{row['seed']}"} for row in confirm("lora 8", 1e-2, [0.9, 0.9])],
+        )
+    )
+    assert list(found["trial"]) == ["a2"]
+
+
+def test_a_trial_that_two_studies_show_counts_once() -> None:
+    """The second study reuses three trials of the first and adds one; the third has them all."""
+    rows = confirm("lora 8", 1e-3, [0.50, 0.52, 0.54, 0.56])
+    rows = [{**row, "trial_id": f"t{row['seed']}"} for row in rows]
+    first = [{**row, "study": "first"} for row in rows[:3]]
+    second = [{**row, "study": "second"} for row in rows]
+    third = [{**row, "study": "third"} for row in rows]
+    other = [{**row, "study": "other", "trial_id": f"o{row['seed']}"} for row in rows]
+    found = best(table(first, second, third, other))
+    assert list(zip(found["study"], found["n"], strict=True)) == [("second", 4), ("other", 4)]

@@ -9,8 +9,8 @@ from mini_study import Ran
 from ablate import api, keeping
 from ablate.journal import State, Trial
 from ablate.resolve import Resolved
-from ablate.results import TaskFacts
 from ablate.store import StudyFolder
+from ablate.tally import TaskFacts
 
 
 @pytest.fixture

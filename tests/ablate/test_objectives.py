@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ablate.objectives import objectives
-from ablate.results import TaskFacts
+from ablate.tally import TaskFacts
 
 FACTS = TaskFacts(
     "accuracy", "higher", {"accuracy": "higher", "ter": "lower"}, {"accuracy": True, "ter": False}

@@ -319,7 +319,14 @@ ONE_MISTAKE = [
      "validation, test, but got 'train'"),
     ("level: 0.95", "level: 1", "23: level: must be below 1, but got 1"),
     ("level: 0.95", "level: 0.95\nrace: {looks: [5]}",
-     "24: race: race is not available in this version; use confirm"),
+     "24: race: stands in the place of confirm; leave one of them out"),
+    ("confirm: {seeds: 10}", "race: {looks: [5, 8, 8]}",
+     "21: race.looks: must ascend, but 8 follows 8"),
+    ("confirm: {seeds: 10}", "race: {looks: [1, 8]}",
+     "21: race.looks[0]: must be at least 2, but got 1"),
+    ("confirm: {seeds: 10}", "race: {looks: []}", "21: race.looks: needs at least one look"),
+    ("confirm: {seeds: 10}", "race: {loks: [5]}",
+     "21: race.loks: unknown key 'loks'; did you mean 'looks'?"),
     ("margin: 0.5", "margin: 0", "24: margin: must be above 0, but got 0"),
     ("kind: better", "kind: bettr", "26: claims[0].kind: must be one of better, worse, equivalent, "
      "different, less_variable, more_variable, but got 'bettr'; did you mean 'better'?"),
@@ -749,7 +756,6 @@ def test_the_examples_parse(name: str, tmp_path: Path) -> None:
     if not file.is_file():
         pytest.skip("the examples are not here")
     keys = yaml.load(file).value
-    keys.pop("race")
     if name == "quick.yaml":
         write(tmp_path / "my_task", "task: my_task\n", "task.yaml")
     else:
@@ -762,14 +768,22 @@ def test_the_examples_parse(name: str, tmp_path: Path) -> None:
     assert len(study.arms) == (5 if name == "quick.yaml" else 30)
 
 
-def test_features_of_later_versions_are_refused_by_name() -> None:
-    file = SHARED / "examples" / "study.yaml"
-    if not file.is_file():
-        pytest.skip("the examples are not here")
-    with pytest.raises(UserError) as error:
-        Study.from_dict({**yaml.load(file).value, "race": {"looks": [5]}})
-    text = str(error.value)
-    assert "race is not available in this version; use confirm" in text
+def test_a_race_stands_in_the_place_of_confirm() -> None:
+    raced = {**SMALL, "race": {"looks": [5, 9]}, "baselines": [{"method": "lora"}]}
+    study = Study.from_dict(raced)
+    assert study.confirm_seeds == tuple(range(9))
+    assert study.to_json()["confirm"] is None
+    assert Study.from_dict(study.to_json()).digest == study.digest
+    # A study that it extends may have a confirm stage, which null takes away.
+    assert Study.from_dict({**raced, "confirm": None}).digest == study.digest
+    default = Study.from_dict({**raced, "race": {}}).race
+    assert default is not None
+    assert default.looks == (5, 8, 12, 18, 30)
+
+
+def test_a_race_needs_something_to_decide() -> None:
+    with pytest.raises(UserError, match="needs claims or baselines"):
+        Study.from_dict({**SMALL, "race": {"looks": [5]}})
 
 
 # nothing but a user error

@@ -7,8 +7,8 @@ import pytest
 
 from ablate import tuning
 from ablate.plan import Plan, plan
-from ablate.results import TaskFacts
 from ablate.study import Study
+from ablate.tally import TaskFacts
 from trials.errors import UserError
 from trials.spec import Splits
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from processes import end_all
+from raced import RACED
 
 import ablate
 from ablate import api, journal
@@ -135,7 +136,7 @@ def command(scratch: Path, *arguments: object) -> tuple[list[str], dict[str, Any
 
 def ablate_command(scratch: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     line, options = command(scratch, *arguments)
-    return subprocess.run(line, capture_output=True, timeout=110, check=False, **options)
+    return subprocess.run(line, capture_output=True, timeout=400, check=False, **options)
 
 
 def killed_in_mid_run(scratch: Path, record: Path, lines: int, *arguments: object) -> None:
@@ -238,6 +239,22 @@ def check_mlflow(file: Path, found: State) -> None:
     trials = [tags["ablate.trial"] for _, tags in runs if tags.get("ablate.kind") == "trial"]
     assert sorted(trials) == sorted(found.trials)
     assert {t.status for t in found.trials.values()} <= {"finished", "pruned"}
+
+
+def test_a_race_through_ray_takes_the_looks_of_a_race_in_this_process(scratch: Path) -> None:
+    """Killed in its first round besides."""
+    file = scratch / "raced.yaml"
+    file.write_text(json.dumps(RACED))
+    alone = api.load(file, store=str(scratch / "alone"), device="cpu")
+    assert alone.run(Options(in_process=True, tracking=False)) == "done"
+    run = ("run", file, "--store", scratch / "ray", "--device", "cpu", "--cpus", 2)
+    record = scratch / "ray" / "raced" / "journal"
+    killed_in_mid_run(scratch, record, 40, *run)
+    again = ablate_command(scratch, *run)
+    assert again.returncode == 0, again.stderr
+    looks = [(look.batch, look.trials, look.tests) for look in state(record).looks]
+    assert looks == [(look.batch, look.trials, look.tests) for look in alone.state.looks]
+    assert answers(state(record)) == answers(alone.state)
 
 
 def test_methods_of_ones_own_on_two_gpus(scratch: Path) -> None:

@@ -2,14 +2,18 @@
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 from trials import backbones
 from trials.catalogue import complete
 from trials.places import Places
 from trials.spec import Recipe, Splits, TrialSpec
+from trials.tasks.base import Encoded
 from trials.tasks.locate import load as load_task
 from trials.training import export
 from trials.training.member import Member
@@ -42,6 +46,7 @@ def spec(task: str, backbone: str, method: str) -> TrialSpec:
 
 CASES = [
     *(("sst2", "stories260K", m) for m in ("lora", "mtlora", "tlora", "triadaptlora", "lora_mini")),
+    *(("sst2", "stories260K", m) for m in ("adalora", "increlora")),
     *(("mrpc", "all-MiniLM-L6-v2-fp16", m) for m in ("lora", "mtlora")),
 ]
 
@@ -50,9 +55,12 @@ CASES = [
 def test_a_method_trains_and_merges_on_a_real_backbone(
     task: str, backbone: str, method: str
 ) -> None:
-    data = load_task(task, roots=PLACES.data_roots)
     loaded = backbones.load(backbone, PLACES.model_roots)
-    trial = spec(task, backbone, method)
+    trains_and_merges(spec(task, backbone, method), loaded)
+
+
+def trains_and_merges(trial: TrialSpec, loaded: backbones.Backbone) -> None:
+    data = load_task(trial.task, roots=PLACES.data_roots)
     whole = data.rows("train", trial.splits)
     train = data.encode(loaded.tokenizer, whole.take(range(16)), trial.recipe.max_length)
     member = Member(trial, loaded, train)
@@ -72,3 +80,39 @@ def test_a_method_trains_and_merges_on_a_real_backbone(
         again = pack.outputs(untouched, train)
     assert float((after - before).abs().max()) > 1e-3
     assert float((after - again).abs().max()) <= 1e-4
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> backbones.Backbone:
+    """GPT-2's own tokenizer, which pads with nothing, before a small model without training."""
+    folder = Path(shutil.copytree(SHARED / "models" / "gpt2-tokenizer", tmp_path / "gpt2"))
+    config = transformers.GPT2Config(n_embd=64, n_layer=2, n_head=4, n_positions=64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        transformers.GPT2ForSequenceClassification(config).save_pretrained(folder)
+    return backbones.load(str(folder))
+
+
+@pytest.mark.parametrize("task", ["sst2", "mrpc"])
+def test_gpt2s_tokenizer_and_fused_maps_go_together(task: str, gpt2: backbones.Backbone) -> None:
+    assert gpt2.tokenizer.pad_token_id == gpt2.model.config.pad_token_id == 50256
+    trial = dataclasses.replace(spec(task, "gpt2", "mtlora"), targets=("query", "key", "value"))
+    trains_and_merges(trial, gpt2)
+
+
+def test_a_text_is_read_at_its_last_token_whatever_it_is_padded_with(
+    gpt2: backbones.Backbone,
+) -> None:
+    """A text without any token among them."""
+    texts = ["", "a fine film", "a film that is neither good nor bad nor short", "good"]
+    ids = [gpt2.tokenizer(text)["input_ids"] for text in texts]
+    assert ids[0] == []
+    together = Encoded(ids, None, [0, 1, 0, 1], texts, 0)
+    member = Member(spec("sst2", "gpt2", "lora"), gpt2, together)
+    with Pack(gpt2) as pack:
+        made = pack.outputs(member, together)
+        for index, row in enumerate(ids):
+            beside = Encoded([row, [7]], None, [0, 0], ["0", "1"], 0)
+            alone = pack.outputs(member, beside)
+            assert float((made[index] - alone[0]).abs().max()) < 1e-5
+    assert float(made.std(0).min()) > 1e-3

@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from trials import catalogue
-from trials.contract import CHECKS, Contract, contract
+from trials.contract import CHECKS, Contract, contract, interrupted
 from trials.errors import UserError
 from trials.methods.base import Update
 from trials.methods.lora import LoRA
 from trials.methods.tlora import TLoRA
 from trials.methods.vera import VeRA
+from trials.training.pack import Pack
 
 # Exporting copies the model, and peft asks it for an attribute that transformers renames.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
+FUSED = ("query", "key", "value", "intermediate")
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "lora": ("lora", {"rank": 4}),
     "shim": ("mtlora", {"structure": "shim", "rank": 4}),
@@ -84,7 +86,66 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "peft-vera": ("peft.VeraConfig", {"r": 8}),
     "peft-norms": ("peft.LNTuningConfig", {"family": "roberta"}),
     "peft-oft": ("peft.OFTConfig", {"oft_block_size": 4, "family": "llama"}),
+    "peft-lora-gpt2": ("peft.LoraConfig", {"r": 4, "family": "gpt2", "targets": FUSED}),
+    "peft-vera-gpt2": ("peft.VeraConfig", {"r": 8, "family": "gpt2", "targets": FUSED}),
+    "peft-lora-t5": ("peft.LoraConfig", {"lora_dropout": 0.1, "family": "t5"}),
+    "cross-t5": ("lora", {"family": "t5", "targets": ("encoder.output", "cross.value")}),
+    "block-gpt2": ("mtlora", {"structure": "dtsm", "fused": "block", "family": "gpt2"}),
+    **{
+        f"{structure}-fused-gpt2": (
+            "mtlora",
+            {"structure": structure, "rank": 3, "family": "gpt2", "targets": FUSED},
+        )
+        for structure in ("shim", "icfm", "ctcm", "dtsm")
+    },
+    **{
+        f"{structure}-zero-gpt2": (
+            "mtlora",
+            {"structure": structure, "initial": "zero_core", "family": "gpt2", "targets": FUSED},
+        )
+        for structure in ("shim", "dtsm")
+    },
+    "vera-fused-gpt2": ("vera", {"rank": 20, "family": "gpt2", "targets": FUSED}),
+    "vera-cross-t5": ("vera", {"family": "t5", "targets": ("encoder.output", "cross.value")}),
 }
+FAMILIES = ("bert", "roberta", "deberta-v2", "llama", "gpt2", "t5")
+NO_BIASES = "method 'bitfit' trains biases, and this backbone has none"
+NO_NORM_BEHIND = "method 'adapter': variant pfeiffer stands at the layer norm behind"
+REFUSED: dict[tuple[str, str], tuple[dict[str, Any], str]] = {
+    ("bitfit", "llama"): ({}, NO_BIASES),
+    ("bitfit", "t5"): ({}, NO_BIASES),
+    **{
+        ("adapter", family): ({"variant": "pfeiffer"}, NO_NORM_BEHIND)
+        for family in ("llama", "gpt2", "t5")
+    },
+    ("peft.LoraConfig", "gpt2"): (
+        {},
+        r"peft.LoraConfig adapts whole maps, and of transformer.h.0.attn.c_attn the targets name "
+        "query and value alone; name all that it holds",
+    ),
+    ("peft.OFTConfig", "gpt2"): ({"targets": FUSED}, "peft.OFTConfig: Target module Conv1D"),
+}
+"""Method and family -> with which hyperparameters it cannot stand there, and what is said."""
+
+NOWHERE = {key for key, (given, _) in REFUSED.items() if not given}
+
+
+def _on_every_family() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The first case of each method of ours, on the families that no other case has it on."""
+    firsts: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, (method, given) in CASES.items():
+        if not method.startswith("peft."):
+            firsts.setdefault(method, (name, given))
+    covered = {(method, given.get("family", "bert")) for method, given in CASES.values()}
+    return {
+        f"{name}-{family}": (method, {**given, "family": family})
+        for method, (name, given) in firsts.items()
+        for family in FAMILIES
+        if (method, family) not in covered and (method, family) not in NOWHERE
+    }
+
+
+CASES |= _on_every_family()
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -112,6 +173,41 @@ def refused(method: str, given: dict[str, Any]) -> bool:
     except UserError:
         return True
     return False
+
+
+def test_every_method_stands_on_every_family_or_is_refused_there() -> None:
+    own = {method for method, _ in CASES.values() if not method.startswith("peft.")}
+    covered = {(method, given.get("family", "bert")) for method, given in CASES.values()}
+    assert {(m, f) for m in own for f in FAMILIES} <= covered | NOWHERE
+
+
+@pytest.mark.parametrize(("method", "family"), REFUSED)
+def test_a_method_that_cannot_stand_on_a_family_says_why(method: str, family: str) -> None:
+    given, message = REFUSED[method, family]
+    case = contract(method, family=family, **given)
+    backbone = case.backbone()
+    with pytest.raises(UserError, match=message):
+        case.member(backbone)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "step"),
+    [([None] * 12, 5), ([4.0] * 12, 5), ([1.0, 1.0, 2.0, 3.0, 4.0, 4.0], 4), ([6.0, 5.0, 4.0], 2)],
+)
+def test_a_training_is_interrupted_in_the_middle_of_its_growth(ranks: list, step: int) -> None:
+    assert interrupted(ranks) == step
+
+
+@pytest.mark.parametrize("case", ["linear", "nonlinear", "fixed", "incre", "adalora"])
+def test_cases_that_grow_or_prune_have_a_middle(case: str) -> None:
+    method, given = CASES[case]
+    member = contract(method, **given).trained(contract(method, **given).backbone(), 0)
+    ranks = []
+    with Pack(member.backbone) as pack:
+        while not member.done:
+            pack.step([member])
+            ranks.append(member.curves()["total_rank"])
+    assert ranks[interrupted(ranks) - 1] not in (ranks[0], ranks[-1])
 
 
 def test_every_check_is_in_the_list() -> None:
@@ -214,6 +310,12 @@ class SharedByAllTrials(LoRA):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overspends(LoRA):
+    def curves(self, groups: Any) -> Any:
+        return {"total_rank": 100.0}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Raises(LoRA):
     def update(self, p: Any) -> Update:
         raise RuntimeError("not today")
@@ -235,6 +337,7 @@ BROKEN = [
     (StateOnTheObject, "saving", "outputs after loading differ"),
     (SharedByAllTrials, "packing", "from those of the trial alone"),
     (SaysItCannot, "merging", "is declared impossible, but works"),
+    (Overspends, "budget", "100 ranks at the end, 24 are allowed"),
 ]
 
 
@@ -270,5 +373,8 @@ def test_outcomes_name_what_does_not_hold(broken: Contract) -> None:
 
 @pytest.mark.parametrize("broken", [Raises], indirect=True)
 def test_a_method_that_raises_fails_its_checks_and_stops_none(broken: Contract) -> None:
-    problems = [o.problem for o in broken.outcomes()]
-    assert problems == ["RuntimeError: not today"] * (len(CHECKS) - 1) + [None]
+    problems = dict(zip(CHECKS, (o.problem for o in broken.outcomes()), strict=True))
+    never_update = {"budget", "count"}
+    assert problems == {
+        check: None if check in never_update else "RuntimeError: not today" for check in CHECKS
+    }

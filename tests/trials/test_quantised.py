@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from trials import backbones, catalogue
 from trials.backbones import Backbone
 from trials.contract import contract, examples
 from trials.quantised import BLOCK, QuantisedLinear, densify, levels, quantise
+from trials.sites import is_transposed, map_shape
 from trials.training import export
 from trials.training.member import Member
 from trials.training.pack import Pack
 
 KINDS = ("int8", "nf4")
+FAMILIES = ("bert", "roberta", "deberta-v2", "llama", "gpt2", "t5")
 PUBLISHED = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
     -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
@@ -42,9 +46,11 @@ def drawn(outputs: int, inputs: int, seed: int = 0, dtype: Any = torch.float32) 
     return torch.randn(outputs, inputs, generator=stream, dtype=dtype) * 0.05
 
 
-def small(kind: str | None = None, dtype: torch.dtype = torch.float64) -> Backbone:
+def small(
+    kind: str | None = None, dtype: torch.dtype = torch.float64, family: str = "bert"
+) -> Backbone:
     """The contract's backbone, stored as told."""
-    made = contract("lora").backbone(dtype)
+    made = contract("lora", family=family).backbone(dtype)
     if kind is not None:
         quantise(made.model, kind, made.family.head)
     return made
@@ -119,20 +125,48 @@ def test_products_and_gradients_are_those_of_the_dense_weight(kind: str, bias: b
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_linear_maps_but_the_head_are_stored(kind: str) -> None:
-    backbone = small(kind)
-    made = {p for p, m in backbone.model.named_modules() if isinstance(m, QuantisedLinear)}
-    dense = {p for p, m in small().model.named_modules() if isinstance(m, nn.Linear)}
-    assert made == dense - set(backbone.family.head)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_linear_maps_but_the_head_are_stored(family: str, kind: str) -> None:
+    backbone, dense = small(kind, family=family), small(family=family)
+    stored = {p: m for p, m in backbone.model.named_modules() if isinstance(m, QuantisedLinear)}
+    maps = {p: m for p, m in dense.model.named_modules() if map_shape(m) is not None}
+    assert set(stored) == set(maps) - set(backbone.family.head)
+    for path, module in stored.items():
+        assert map_shape(module) == map_shape(maps[path])
+        assert is_transposed(module) == is_transposed(maps[path]) == (family == "gpt2")
     densify(backbone.model)
-    assert not any(isinstance(m, QuantisedLinear) for m in backbone.model.modules())
+    for path in stored:
+        module = backbone.model.get_submodule(path)
+        assert type(module) is type(maps[path])
+        assert module.weight.shape == maps[path].weight.shape
+        assert module.weight.is_contiguous()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["lora", "tlora", "increlora", "adapter", "bitfit"])
-def test_a_trial_is_the_one_over_the_dense_weights(kind: str, method: str) -> None:
+def test_a_transposed_map_is_stored_by_its_outputs(kind: str) -> None:
+    """As the same map that is not transposed."""
+    weight = drawn(12, 70, dtype=torch.float64)
+    turned = Conv1D(12, 70).double().requires_grad_(False)
+    turned.weight.copy_(weight.T)
+    one, other = (QuantisedLinear(m, kind) for m in (turned, linear(weight, bias=False)))
+    assert torch.equal(one.stored, other.stored)
+    assert torch.equal(one.scales, other.scales)
+    x = drawn(5, 70, 1, torch.float64)
+    assert torch.allclose(one(x), one.plain()(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("method", "family"),
+    [
+        *((method, "bert") for method in ("lora", "tlora", "increlora", "adapter", "bitfit")),
+        *((method, "gpt2") for method in ("lora", "mtlora", "increlora", "adapter", "bitfit")),
+        *((method, "t5") for method in ("lora", "vera", "adapter")),
+    ],
+)
+def test_a_trial_is_the_one_over_the_dense_weights(kind: str, method: str, family: str) -> None:
     """Storage is all that differs: over what comes back, dense, each number is the same."""
-    stored, dense = small(kind), small(kind)
+    stored, dense = (small(kind, family=family) for _ in range(2))
     densify(dense.model)
     one, other = member(stored, method), member(dense, method)
     start = one.parameters.values.clone()
@@ -140,7 +174,7 @@ def test_a_trial_is_the_one_over_the_dense_weights(kind: str, method: str) -> No
     train(dense, [other], 4)
     assert float((one.parameters.values - other.parameters.values).abs().max()) < 1e-12
     assert not torch.equal(one.parameters.values, start)
-    plain = member(small(), method)
+    plain = member(small(family=family), method)
     train(plain.backbone, [plain], 4)
     assert float((one.parameters.values - plain.parameters.values).abs().max()) > 1e-6
 
@@ -155,8 +189,9 @@ def test_a_pack_over_few_bits_changes_no_number(kind: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_goes_with_few_bits(precision: str) -> None:
-    backbone = small("nf4", torch.float32)
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_half_precision_goes_with_few_bits(family: str, precision: str) -> None:
+    backbone = small("nf4", torch.float32, family)
     recipe = dataclasses.replace(
         contract("lora").spec.recipe, precision=precision, gradient_checkpointing=True
     )
@@ -167,8 +202,9 @@ def test_half_precision_goes_with_few_bits(precision: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_merged_it_is_a_plain_model_of_dense_weights(kind: str) -> None:
-    backbone = small(kind)
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_merged_it_is_a_plain_model_of_dense_weights(family: str, kind: str) -> None:
+    backbone = small(kind, family=family)
     made = member(backbone)
     train(backbone, [made], 6)
     merged = export.merge(made, backbone)
@@ -185,6 +221,17 @@ def test_merged_it_is_a_plain_model_of_dense_weights(kind: str) -> None:
             tensor.data.copy_(made.parameters.head[path][part])
     with Pack(kept) as pack:
         assert float((pack.outputs(bare, examples()) - adapted).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_an_adapter_over_few_bits_is_exported_for_the_maps_as_they_were(
+    family: str, tmp_path: Path
+) -> None:
+    backbone = small("nf4", family=family)
+    made = member(backbone)
+    train(backbone, [made], 2)
+    config = export.to_peft(made, backbone, "small", tmp_path) / "adapter_config.json"
+    assert json.loads(config.read_text())["fan_in_fan_out"] == (family == "gpt2")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,9 @@ import torch
 
 from trials import backbones, reading
 from trials.errors import UserError
+from trials.families import FAMILIES
+from trials.small import model_of
+from trials.training.member import kept_head
 
 TINY = backbones.find("tiny")
 assert TINY is not None
@@ -93,6 +96,22 @@ def test_whether_a_checkpoint_has_a_head(copied: Path) -> None:
     assert not backbones.lacks_head(copied, family), "names in a bin file are not read ahead"
 
 
+@pytest.mark.parametrize("has_head", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_head_is_told_in_every_family(family: str, has_head: bool, copied: Path) -> None:
+    model = model_of(family, vocab_size=backbones.load("tiny").model.config.vocab_size)
+    (model if has_head else model.base_model).save_pretrained(copied)
+    assert backbones.lacks_head(copied, backbones.family_in(copied)) != has_head
+    made = backbones.load(str(copied))
+    assert made.has_head == has_head
+    if has_head:
+        for name, tensor in kept_head(made, 3).items():
+            assert torch.equal(tensor, model.state_dict()[name.removeprefix("head.")])
+        return
+    with pytest.raises(UserError, match="comes without one"):
+        kept_head(made, 3)
+
+
 @pytest.fixture
 def spm(copied: Path) -> Path:
     """A folder whose tokenizer is a SentencePiece vocabulary alone, as DeBERTa's is published."""
@@ -144,6 +163,9 @@ _LOAD = """
 import sys
 from trials import backbones
 from trials.errors import UserError
+from trials.families import FAMILIES
+from trials.small import model_of
+from trials.training.member import kept_head
 commits = sys.argv[1:]
 assert backbones.resolve("someone/mine") == commits[0]
 assert backbones.resolve("someone/mine@v1") == commits[1]

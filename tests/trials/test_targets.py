@@ -8,6 +8,11 @@ def test_names_enter_a_spec_in_canonical_order() -> None:
     assert canonical_targets(["value", "query"]) == ("query", "value")
 
 
+def test_qualified_names_come_after_plain_ones() -> None:
+    made = canonical_targets(["cross.query", "decoder.output", "key", "encoder.query"])
+    assert made == ("key", "encoder.query", "decoder.output", "cross.query")
+
+
 def test_presets_hold_canonical_names_in_canonical_order() -> None:
     for name, targets in PRESETS.items():
         assert canonical_targets(name) == targets == canonical_targets(list(targets))
@@ -24,6 +29,11 @@ def test_expressions_are_sorted() -> None:
     [
         (["qeury"], "[0]: no target called 'qeury'; did you mean 'query'?"),
         (["query", "query"], "[1]: 'query' is named twice"),
+        (["decoder.query", "query"], "[0]: 'decoder.query' is part of 'query'"),
+        (["cross.output"], "[0]: no target called 'cross.output'; did you mean "
+            "'cross.attention_output'?"),
+        (["w"], "[0]: no target called 'w'; expected one of attention_output, gate, intermediate, "
+            "key, output, query, value"),
         ([["query"]], "[0]: no target called ['query']; did you mean 'query'?"),
         ([], "names no target"),
         ("mtlroa", "no preset of targets called 'mtlroa'; did you mean 'mtlora'?"),

@@ -12,7 +12,7 @@ Shapes: S sites of equal shape, I inputs, O outputs, R rank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """One linear map, or layer norm, of the backbone.
+    """One linear map, or layer norm, of the backbone, or slices of a map that is fused.
 
     Attributes:
-        name: module path within the backbone, the same on every machine.
-        target: canonical name, such as `query`; empty where it has none.
-        outputs: rows of the weight as `y = W x` has them.
+        name: module path within the backbone, the same on every machine; of slices, their targets
+            behind it.
+        target: canonical name, such as `query`; of several slices `query+value`; empty where it
+            has none.
+        outputs: rows of the weight as `y = W x` has them; of slices, their rows together.
         inputs: columns of the weight.
-        slices: projections that share the map (GPT-2's fused qkv has 3); 1 for a plain one.
+        offsets: first row of each of its slices, all equally wide, within the map (GPT-2's fused
+            qkv has 3); (0,) for a whole map.
+        module: module path of a site of slices; None where it is the name.
         is_norm: whether it is a layer norm, as wide as its outputs and inputs.
         has_bias: whether it adds a bias of its own.
     """
@@ -39,9 +43,70 @@ class Site:
     target: str
     outputs: int
     inputs: int
-    slices: int = 1
+    offsets: tuple[int, ...] = (0,)
+    module: str | None = None
     is_norm: bool = False
     has_bias: bool = False
+
+    @property
+    def path(self) -> str:
+        """Module path within the backbone."""
+        return self.name if self.module is None else self.module
+
+    @property
+    def slices(self) -> int:
+        """Projections that share the site; 1 for a plain one."""
+        return len(self.offsets)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Outputs, inputs and slices: sites of equal shape share a stack."""
+        return self.outputs, self.inputs, self.slices
+
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        """Where its slices lie among the outputs of a map."""
+        width = self.outputs // self.slices
+        return tuple(slice(offset, offset + width) for offset in self.offsets)
+
+
+def fused(sites: Sequence[Site]) -> list[Site]:
+    """The same sites with the slices of one map joined, in their order."""
+    joined: list[Site] = []
+    for site in sites:
+        last = joined[-1] if joined else None
+        if last is None or site.module is None or last.module != site.module:
+            joined.append(site)
+            continue
+        target = f"{last.target}+{site.target}"
+        joined[-1] = replace(
+            last,
+            name=f"{last.name}+{site.target}",
+            target=target,
+            outputs=last.outputs + site.outputs,
+            offsets=last.offsets + site.offsets,
+        )
+    return joined
+
+
+def in_blocks(left: Tensor, num_slices: int) -> Tensor:
+    """The left factor of slices that share a right one: block-diagonal.
+
+    Args:
+        left: (S, n w, r), the slices' own one below the other.
+        num_slices: n.
+
+    Returns:
+        (S, n w, n r): the i-th slice's rows reach the i-th r columns alone.
+    """
+    import torch
+
+    if num_slices == 1:
+        return left
+    same = torch.eye(num_slices, dtype=left.dtype, device=left.device)
+    of_slice = left.unflatten(-2, (num_slices, -1))
+    blocks: Tensor = of_slice[..., None, :] * same[:, None, :, None]
+    return blocks.flatten(-2).flatten(-3, -2)
 
 
 @dataclass(frozen=True)
@@ -115,6 +180,7 @@ class Method:
             where a library decides.
         reads: what `right` multiplies: the map's `input`, or its `output` (bottleneck adapters).
         chooses_sites: whether `sites` leaves aside what the trial targets.
+        fuses: whether slices of one fused map are one site of it; else each is a site of its own.
         reads_dense_gradient: whether `before_step` needs the gradient of the dense change.
         drops_input: whether `dropout.adapter` drops what it reads; False where it multiplies
             nothing, or `packs` not, and has dropout of its own if any.
@@ -130,6 +196,7 @@ class Method:
     starts_at_backbone: ClassVar[bool | None] = True
     reads: ClassVar[Literal["input", "output"]] = "input"
     chooses_sites: ClassVar[bool] = False
+    fuses: ClassVar[bool] = False
     reads_dense_gradient: ClassVar[bool] = False
     drops_input: ClassVar[bool] = True
     merges: ClassVar[bool] = True

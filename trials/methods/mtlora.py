@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trials.catalogue import hyper, register
-from trials.methods.base import Method, Site, Update
+from trials.methods.base import Method, Site, Update, in_blocks
 from trials.methods.initialisers import eye, kaiming_uniform, normal, zeros
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ _PRODUCTS = ("icfm", "ctcm")
 class MTLoRA(Method):
     """`ΔW = α/r · B T A`; A, B and the factors of T are all trained.
 
+    On slices of one fused map (GPT-2's query, key and value) `fused: full` is the authors' stepwise
+    convolution: with n slices A is (n r) × in, T is (n r) × (n r) and mixes them, and each slice
+    has its own r columns of B. `fused: block` keeps them apart: each has its own r × r T.
+
     `initial: kaiming` draws C and D as the authors' language-understanding code does;
     `initial: identity` starts at T = I, their later advice (DTSM: C = D = I/2).
     `initial: zero_core` is that of their vision code: C = D = 0, A and B from N(0, 0.02²). SHIM
@@ -49,6 +53,9 @@ class MTLoRA(Method):
     initial: str = hyper(
         "kaiming", choices=("kaiming", "identity", "zero_core"), help="start of T's factors"
     )
+    fused: str = hyper(
+        "full", choices=("full", "block"), later=True, help="whether T mixes slices of one map"
+    )
 
     @classmethod
     def invalid(cls, hyperparameters: Mapping[str, Any]) -> str | None:
@@ -62,26 +69,31 @@ class MTLoRA(Method):
             "shim and dtsm train from there"
         )
 
+    @property
+    def fuses(self) -> bool:  # type: ignore[override]
+        """One T for all slices of a map."""
+        return self.fused == "full"
+
     def init(self, site: Site, generator: Generator) -> dict[str, Tensor]:
         """B starts at zero, or T does, so step 0 is exactly the backbone."""
-        rank = self.rank
+        width = site.slices * self.rank
         if self.initial == "zero_core":
-            right = normal(rank, site.inputs, std=0.02, generator=generator)
-            left = normal(site.outputs, rank, std=0.02, generator=generator)
+            right = normal(width, site.inputs, std=0.02, generator=generator)
+            left = normal(site.outputs, self.rank, std=0.02, generator=generator)
         else:
-            right = kaiming_uniform(rank, site.inputs, generator=generator)
-            left = zeros(site.outputs, rank)
+            right = kaiming_uniform(width, site.inputs, generator=generator)
+            left = zeros(site.outputs, self.rank)
         values = {"a": right, "b": left}
         for factor in ("c", "d") if self.structure in _TWO_FACTORS else ("c",):
-            values[factor] = self._factor(generator)
+            values[factor] = self._factor(width, generator)
         return values
 
-    def _factor(self, generator: Generator) -> Tensor:
+    def _factor(self, width: int, generator: Generator) -> Tensor:
         if self.initial == "kaiming":
-            return kaiming_uniform(self.rank, self.rank, generator=generator)
+            return kaiming_uniform(width, width, generator=generator)
         if self.initial == "zero_core":
-            return zeros(self.rank, self.rank)
-        return eye(self.rank) * (0.5 if self.structure == "dtsm" else 1.0)
+            return zeros(width, width)
+        return eye(width) * (0.5 if self.structure == "dtsm" else 1.0)
 
     def transformation(self, p: Parameters) -> Tensor:
         """T from its factors, (S, R, R)."""
@@ -92,12 +104,20 @@ class MTLoRA(Method):
         return p["c"] + p["d"] if self.structure == "dtsm" else p["c"]
 
     def update(self, p: Parameters) -> Update:
-        """Left B (S, O, R), core T (S, R, R), right A (S, R, I)."""
+        """Left B (S, O, R), core T (S, R, R), right A (S, R, I); of n slices R is n r.
+
+        The scale stays α/r, and B lies in blocks, one for each slice.
+        """
+        num_slices = p["a"].shape[-2] // self.rank
         return Update(
-            left=p["b"], core=self.transformation(p), right=p["a"], scale=self.alpha / self.rank
+            left=in_blocks(p["b"], num_slices),
+            core=self.transformation(p),
+            right=p["a"],
+            scale=self.alpha / self.rank,
         )
 
     def num_parameters(self, site: Site) -> int:
-        """r (in + out) + m r², m = 1 for SHIM and ICFM, 2 for CTCM and DTSM."""
+        """n r in + r out + m (n r)², m = 1 for SHIM and ICFM, 2 for CTCM and DTSM; n slices."""
         factors = 2 if self.structure in _TWO_FACTORS else 1
-        return self.rank * (site.inputs + site.outputs) + factors * self.rank**2
+        width = site.slices * self.rank
+        return width * site.inputs + self.rank * site.outputs + factors * width**2

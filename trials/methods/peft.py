@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trials.catalogue import OF_PEFT, hyper, register
 from trials.errors import UserError, nearest
-from trials.methods.base import Method, Site
+from trials.methods.base import Method, Site, fused
 
 if TYPE_CHECKING:
     from torch import Generator, nn
@@ -81,7 +81,7 @@ class PeftMethod(Method):
         names = [item.name for item in dataclasses.fields(self)]
         made = self._configured({name: getattr(self, name) for name in names})
         if getattr(made, "target_modules", "") is None:
-            made.target_modules = {site.name for site in targeted}
+            made.target_modules = {site.path for site in targeted}
         return made
 
     def adapt(self, model: nn.Module, targeted: Sequence[Site], generator: Generator) -> None:
@@ -90,6 +90,8 @@ class PeftMethod(Method):
         from peft import get_peft_model
 
         configured = self.configured(targeted)
+        if getattr(self, "target_modules", "") is None:
+            self._refuse_parts(model, targeted)
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             # What the library has to say to its own developers.
             warnings.simplefilter("ignore")
@@ -101,6 +103,16 @@ class PeftMethod(Method):
         dropped = [n for n, v in _dropouts(configured) if v]
         if dropped and not any(isinstance(m, torch.nn.Dropout) and m.p for m in _added(model)):
             raise UserError(f"{self.name}: {dropped[0]} is of a kind that cannot be drawn by seed")
+
+    def _refuse_parts(self, model: nn.Module, targeted: Sequence[Site]) -> None:
+        """The library knows whole maps alone."""
+        for site in fused(targeted):
+            weight = model.get_submodule(site.path).weight
+            if site.outputs * site.inputs != weight.numel():  # type: ignore[operator]
+                raise UserError(
+                    f"{self.name} adapts whole maps, and of {site.path} the targets name "
+                    f"{site.target.replace('+', ' and ')} alone; name all that it holds"
+                )
 
     def absorb(self, model: nn.Module) -> None:
         """Merge the library's layers and take them out again."""

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trials.backbones import FAMILIES, Backbone
+from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import FAMILIES
 
 NAME = "ablate_dropout"
 """How the attention function is registered with transformers."""
@@ -23,7 +24,7 @@ NAME = "ablate_dropout"
 WORKING = ("sdpa", "eager")
 """Implementations that the function equals where nothing is dropped."""
 
-_BEYOND = ("position_bias", "softcap", "s_aux")
+_BEYOND = ("softcap", "s_aux")
 """What some families ask of their attention besides; the function has none of it."""
 
 Draw = Callable[[Tensor, str], Tensor | None]
@@ -104,6 +105,7 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    position_bias: Tensor | None = None,
     **more: Any,
 ) -> tuple[Tensor, Tensor]:
     """Attention with a mask on its probabilities, as transformers calls it.
@@ -115,6 +117,8 @@ def attend(
         attention_mask: (K · B, 1, L, L), 0 where a query may look and the least number of its
             dtype where not; None where it may look everywhere.
         scaling: of the scores; 1/sqrt(d) when None.
+        position_bias: (1, N, L, L) added to the scores of every example, or None (T5's first
+            block makes it, from the distance of query and key).
         more: what the function does not need.
 
     Returns:
@@ -126,6 +130,8 @@ def attend(
     shared = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(shared, dim=1) if shared > 1 else x for x in (key, value))
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if position_bias is not None:
+        scores = scores + position_bias
     if attention_mask is not None:
         scores = scores + attention_mask
     wide = torch.promote_types(scores.dtype, torch.float32)

@@ -44,8 +44,8 @@ def count(
     if not built.packs:
         return _of_copy(built, reference, parts, tuple(roots), base), parts.head
     of_shape: dict[tuple[int, int, int], list[Site]] = {}
-    for site in built.sites(parts.targeted, parts.body):
-        of_shape.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
+    for site in sites.chosen(built, parts.targeted, parts.body):
+        of_shape.setdefault(site.shape, []).append(site)
     return sum(_of_site(built, alike[0]) * len(alike) for alike in of_shape.values()), parts.head
 
 

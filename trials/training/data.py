@@ -41,8 +41,9 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     chosen = np.asarray(rows)
     starts = data.starts[chosen]
     lengths = data.starts[chosen + 1] - starts
-    within = np.arange(lengths.max()) < lengths[:, None]
-    places = (starts[:, None] + np.arange(lengths.max())) * within
+    longest = max(1, int(lengths.max()))  # A text may have no token at all.
+    within = np.arange(longest) < lengths[:, None]
+    places = (starts[:, None] + np.arange(longest)) * within
     types = None if data.types is None else torch.from_numpy(data.types[places] * within)
     return Batch(
         torch.from_numpy(np.where(within, data.tokens[places], pad_id)),

@@ -6,6 +6,7 @@ method of another form says so and is refused by name.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.methods.base import Site
 from trials.quantised import densify
+from trials.sites import is_transposed, map_shape
 from trials.spec import TrialSpec
 from trials.tasks.base import Task
 from trials.training import checkpoint
@@ -52,13 +55,32 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
 
 
 @torch.no_grad()
-def site_factors(member: Member) -> dict[str, tuple[Tensor, Tensor]]:
-    """Site -> left (O, R) and right (R, I), scale and core within, on the CPU."""
+def map_factors(member: Member) -> dict[str, tuple[Tensor, Tensor]]:
+    """Module path -> left (O, R) and right (R, I), scale and core within, on the CPU.
+
+    What slices of one map have is side by side: its rank is the sum of theirs.
+    """
+    made: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for group, update in zip(member.parameters.groups, member.updates(), strict=True):
+        for site, left, right in zip(group.sites, *update.folded(), strict=True):
+            whole = _of_map(site, left, member.backbone.model.get_submodule(site.path))
+            made.setdefault(site.path, []).append((whole.detach().cpu(), right.detach().cpu()))
     return {
-        site.name: (left.detach().cpu(), right.detach().cpu())
-        for group, update in zip(member.parameters.groups, member.updates(), strict=True)
-        for site, left, right in zip(group.sites, *update.folded(), strict=True)
+        path: (torch.cat([left for left, _ in parts], 1), torch.cat([right for _, right in parts]))
+        for path, parts in made.items()
     }
+
+
+def _of_map(site: Site, of_site: Tensor, module: nn.Module) -> Tensor:
+    """What a site has for each of its outputs, (O, ...), for each of its map's: 0 elsewhere."""
+    if site.module is None:
+        return of_site
+    shape = map_shape(module)
+    assert shape is not None
+    whole = of_site.new_zeros(shape[0], *of_site.shape[1:])
+    for rows, part in zip(site.rows, of_site.chunk(site.slices), strict=True):
+        whole[rows] = part
+    return whole
 
 
 def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) -> Path:
@@ -86,7 +108,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     if not member.method.packs:
         return _own_to_peft(member, backbone, reference, folder)
-    factors = site_factors(member)
+    factors = map_factors(member)
     rank = max(left.shape[1] for left, _ in factors.values())
     tensors: dict[str, Tensor] = {}
     for name, (left, right) in factors.items():
@@ -102,6 +124,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
         lora_alpha=rank,
         lora_dropout=0.0,
         bias="none",
+        fan_in_fan_out=_is_any_transposed(backbone, member.sites),
         target_modules=sorted(factors),
         modules_to_save=_head_modules(backbone),
         task_type=TaskType.SEQ_CLS,
@@ -122,6 +145,8 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
     configured = member.method.configured(member.sites)
     configured.task_type = TaskType.SEQ_CLS
     configured.modules_to_save = _head_modules(backbone)
+    if hasattr(configured, "fan_in_fan_out"):
+        configured.fan_in_fan_out = _is_any_transposed(backbone, member.sites)
     model = copy.deepcopy(backbone.model)
     _put_head(model, member)
     wrapped: Any = get_peft_model(model, configured)
@@ -133,6 +158,11 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
     configured.base_model_name_or_path = reference
     wrapped.save_pretrained(str(folder), save_embedding_layers=False)
     return folder
+
+
+def _is_any_transposed(backbone: Backbone, sites: Sequence[Site]) -> bool:
+    """Whether a map is stored as (inputs, outputs), which the library wants to be told."""
+    return any(is_transposed(backbone.model.get_submodule(site.path)) for site in sites)
 
 
 def _head_modules(backbone: Backbone) -> list[str]:
@@ -156,12 +186,13 @@ def merge(member: Member, backbone: Backbone) -> Any:
     member.method.absorb(model)
     for group, update in zip(member.parameters.groups, member.updates(), strict=True):
         for index, site in enumerate(group.sites):
-            module = model.get_submodule(site.name)
+            module = model.get_submodule(site.path)
             if update.left.shape[-1]:
                 left, right = (factor[index] for factor in update.folded())
-                module.weight += (left @ right).to(module.weight)
+                delta = (_of_map(site, left, module) @ right).to(module.weight)
+                module.weight += delta.T if is_transposed(module) else delta
             if update.bias is not None:
-                module.bias += update.bias[index].to(module.bias)
+                module.bias += _of_map(site, update.bias[index], module).to(module.bias)
     _put_head(model, member)
     return model.requires_grad_(False)
 

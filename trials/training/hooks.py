@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.backbones import Backbone
+from trials.errors import UserError
+from trials.sites import map_shape, norm_width
 from trials.streams import generator
-from trials.training.disentangled import Positions, dropouts, norms_of_positions
+from trials.training.disentangled import Positions, norms_of_positions
+from trials.training.dropouts import kinds_of
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
@@ -29,7 +32,7 @@ class Forward:
     Attributes:
         members: K members.
         shapes: each member's own batch and length, before padding.
-        updates: site -> what the members add there.
+        updates: module path -> what the members add there, at each site of it.
         head: head map -> weight (K, O, I) and bias (K, 1, O) or None.
         microbatch: index within the step.
         training: whether anything is dropped.
@@ -40,21 +43,21 @@ class Forward:
 
     members: Sequence[Member]
     shapes: Sequence[tuple[int, int]]
-    updates: dict[str, SiteUpdate]
+    updates: dict[str, list[SiteUpdate]]
     head: dict[str, tuple[Tensor, Tensor | None]]
     microbatch: int = 0
     training: bool = False
     states: Tensor | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
-    def note_dense(self, path: str, part: Part, source: Tensor, made: Tensor) -> None:
+    def note_dense(self, site: str, part: Part, source: Tensor, made: Tensor) -> None:
         """Tell members that read it the loss's gradient by their dense change, when it is known.
 
         Args:
-            path: the site.
+            site: its name.
             part: what was added there.
             source: (K, B · L, I) what the factors multiplied.
-            made: (K, B · L, O) the map's output with what was added.
+            made: (K, B · L, O) the site's output with what was added.
         """
         reading = [
             (k, member)
@@ -67,7 +70,7 @@ class Forward:
 
         def note(gradient_KNO: Tensor) -> None:
             for k, member in reading:
-                member.note_dense(path, gradient_KNO[k].mT @ read[k].to(gradient_KNO.dtype))
+                member.note_dense(site, gradient_KNO[k].mT @ read[k].to(gradient_KNO.dtype))
 
         made.register_hook(note)
 
@@ -157,24 +160,25 @@ class Hooks:
     def __init__(self, backbone: Backbone) -> None:
         model: nn.Module = backbone.model
         head, own = backbone.family.head, backbone.dropouts
-        embeddings = f"{model.base_model_prefix}.{backbone.family.embeddings}"
         self.current: Forward | None = None
         self._handles: list[Any] = []
         self._positions = Positions(model, self._num_members)
         self._tables = norms_of_positions(model)
         of_kind = {"probabilities": self._probabilities, "positions": self._distances}
-        kinds = dropouts(model)
+        kinds = kinds_of(model)
         for path, module in model.named_modules():
-            if path == embeddings:
-                self._add(module, self._embeddings, path)
-            elif path in head:
+            if path in head:
                 self._add(module, self._head, path)
             elif path in own:
                 self._add(module, partial(self._own_dropout, own[path]), path)
-            elif isinstance(module, nn.Linear | nn.LayerNorm):
+            elif map_shape(module) is not None or norm_width(module) is not None:
                 self._add(module, partial(self._site, module), path)
             elif isinstance(module, nn.Dropout) and kinds.get(path) != "off":
                 self._add(module, of_kind.get(kinds.get(path, ""), self._dropout), path)
+        if backbone.family.embeddings:
+            # Last, for GPT-2's are a dropout: where states are known nothing is dropped before.
+            path = f"{model.base_model_prefix}.{backbone.family.embeddings}"
+            self._add(model.get_submodule(path), self._embeddings, path)
 
     def _add(self, module: nn.Module, hook: Any, path: str) -> None:
         self._handles.append(
@@ -194,23 +198,46 @@ class Hooks:
 
     def _site(self, module: nn.Module, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         forward = self.current
-        update = None if forward is None else forward.updates.get(path)
-        if forward is None or update is None:
+        updates = [] if forward is None else forward.updates.get(path, [])
+        if forward is None or not updates:
             return None
         if path in self._tables:
-            bias = update.biases.get("output")
+            bias = updates[0].biases.get("output")
             return None if bias is None else output + bias.to(output.dtype)
-        to_input = [part for part in update.parts if part.adds == "input"]
-        if to_input or "input" in update.biases:
-            made = self._added("input", forward, path, update, x, output, x)
+        slices: list[Tensor] = []
+        for update in updates:
+            if update.site.outputs == output.shape[-1]:
+                output = self._of_map(module, forward, update, x, output)
+            else:
+                slices = slices or list(output.split(update.width, -1))
+                self._of_slices(forward, update, x, slices)
+        return torch.cat(slices, -1) if slices else output
+
+    def _of_map(
+        self, module: nn.Module, forward: Forward, update: SiteUpdate, x: Tensor, output: Tensor
+    ) -> Tensor:
+        """A map's output with all that is added at the whole of it."""
+        if update.changes_input:
+            made = self._added("input", forward, update, x, output, x)
             output = module.forward(made.view(x.shape))
-        return self._added("output", forward, path, update, x, output, output).view(output.shape)
+        return self._added("output", forward, update, x, output, output).view(output.shape)
+
+    def _of_slices(
+        self, forward: Forward, update: SiteUpdate, x: Tensor, slices: list[Tensor]
+    ) -> None:
+        """Replace those slices of a map's output, (K · B, L, o), that something is added to."""
+        if update.changes_input:
+            raise UserError(f"{update.site.name}: slices of a map have no input of their own")
+        places = [rows.start // update.width for rows in update.site.rows]
+        output = torch.cat([slices[place] for place in places], -1)
+        made = self._added("output", forward, update, x, output, output).view(output.shape)
+        for place, part in zip(places, made.split(update.width, -1), strict=True):
+            slices[place] = part
 
     def _added(
         self,
         adds: str,
         forward: Forward,
-        path: str,
         update: SiteUpdate,
         x: Tensor,
         output: Tensor,
@@ -220,16 +247,16 @@ class Hooks:
         made = forward.by_member(to)
         for part in update.parts:
             if part.adds == adds:
-                made = self._add_part(forward, path, part, x, output, made)
+                made = self._add_part(forward, update.site.name, part, x, output, made)
         bias = update.biases.get(adds)
         return made if bias is None else made + bias.to(made.dtype)
 
     def _add_part(
-        self, forward: Forward, path: str, part: Part, x: Tensor, output: Tensor, made: Tensor
+        self, forward: Forward, site: str, part: Part, x: Tensor, output: Tensor, made: Tensor
     ) -> Tensor:
         """`made` (K, B · L, O) plus what the members with an update of this form add."""
         source = x if part.reads == "input" else output
-        place = path if part.activation is None else f"{path}.{part.reads}.{part.activation}"
+        place = site if part.activation is None else f"{site}.{part.reads}.{part.activation}"
         place = f"{place}.shared" if part.shared else place
         own_in = own_out = None
         if self._positions.active:
@@ -249,7 +276,7 @@ class Hooks:
             made = torch.baddbmm(made, inner_KNR.to(made.dtype), part.left.mT.to(made.dtype))
         else:
             made = made + inner_KNR @ part.left.mT * forward.by_member(mask)
-        forward.note_dense(path, part, source_KNI, made)
+        forward.note_dense(site, part, source_KNI, made)
         return made
 
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:

@@ -20,6 +20,7 @@ from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
 from trials.training import data
 from trials.training.attention import refuse_unsupported
+from trials.training.dropouts import refuse_out_of_reach
 from trials.training.optimiser import FlatAdamW
 from trials.training.own import own_copy
 from trials.training.parameters import Parameters
@@ -104,6 +105,8 @@ class Member:
         recipe = spec.recipe
         if recipe.dropout.attention:
             refuse_unsupported(backbone)
+        if recipe.dropout.backbone or recipe.dropout.attention:
+            refuse_out_of_reach(backbone)
         like = next(backbone.model.parameters())
         self.spec = spec
         self.recipe = recipe

@@ -10,7 +10,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,10 +64,11 @@ def predicted(
         num_outputs: numbers that its head gives.
         length: tokens of the longest batch.
         layers: two depths that are tried; from them it is carried on to the backbone's own,
-            where every layer is alike.
+            where every layer is alike, and a decoder is as deep as its encoder.
     """
     depth = int(config.num_hidden_layers)
-    if depth <= layers[1] or isinstance(spec.targets, Mapping):
+    is_even = getattr(config, "num_decoder_layers", depth) == depth
+    if depth <= layers[1] or isinstance(spec.targets, Mapping) or not is_even:
         return _footprint(config, spec, num_outputs, length, depth)
     less, more = (_footprint(config, spec, num_outputs, length, n) for n in layers)
     steps = (depth - layers[0]) / (layers[1] - layers[0])
@@ -83,6 +84,9 @@ def _footprint(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     shape = (spec.recipe.batch_size, length)
+    if spec.recipe.head_start == "backbone":
+        # No checkpoint is read here, and a new head is as large.
+        spec = replace(spec, recipe=replace(spec.recipe, head_start="new"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         backbone = backbones.weightless(config, depth)
         if spec.recipe.base_precision != "same":

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from trials.backbones import Backbone, Family
+from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import Family
 from trials.methods.base import Method, Site
 from trials.streams import generator
 

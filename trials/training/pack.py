@@ -19,6 +19,7 @@ from trials.training.attention import AttentionDropout
 from trials.training.data import Batch, collate, evaluation_rows, placed
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
+from trials.training.passes import logits_of
 from trials.training.prefix import Prefix, States
 from trials.training.recompute import recomputed
 from trials.training.stacking import Stacker, stack_heads
@@ -142,7 +143,8 @@ class Pack:
             states = [(of_split, rows) for of_split in known]
             outputs = self._forward(forward, [batch] * len(members), depth, states)
             for of_member, output in zip(made, outputs, strict=True):
-                of_member.append(output.float())
+                wide = torch.promote_types(output.dtype, torch.float32)
+                of_member.append(output.to(wide))
             order.extend(rows)
         places = torch.tensor(order)
         stacked = [torch.cat(of_member).cpu() for of_member in made]
@@ -179,7 +181,7 @@ class Pack:
                 dropping(),
                 self._recomputed(forward, dropping),
             ):
-                logits = self.backbone.model(**inputs).logits
+                logits = logits_of(self.backbone.model, inputs)
         finally:
             self.hooks.current = None
         by_member = logits.view(len(batches), -1, logits.shape[-1])
@@ -216,5 +218,4 @@ class Pack:
     ) -> AbstractContextManager[object]:
         if not forward.training or not forward.members[0].recipe.gradient_checkpointing:
             return nullcontext()
-        config = self.backbone.model.config
-        return recomputed(self._prefix.layers, config, self.hooks, forward, around)
+        return recomputed(self._prefix.layers, self.hooks, forward, around)

@@ -169,7 +169,7 @@ def _new_head(site: Site, bias: bool, seed: int, std: float) -> dict[str, Tensor
 def _by_shape(sites: Sequence[Site]) -> list[tuple[Site, ...]]:
     shapes: dict[tuple[int, int, int], list[Site]] = {}
     for site in sites:
-        shapes.setdefault((site.outputs, site.inputs, site.slices), []).append(site)
+        shapes.setdefault(site.shape, []).append(site)
     return [tuple(members) for members in shapes.values()]
 
 

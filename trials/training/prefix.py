@@ -23,6 +23,7 @@ from trials.backbones import Backbone
 from trials.tasks.base import Encoded
 from trials.training.data import collate, evaluation_rows, placed
 from trials.training.member import Member
+from trials.training.passes import logits_of
 
 LARGEST = 2 * 2**30
 """Bytes; a split whose states take more is never cached."""
@@ -65,18 +66,21 @@ class Prefix:
         self._backbone = backbone
         self._pad_id = pad_id
         body = backbone.model.base_model
-        path, _, self._name = backbone.family.layers.rpartition(".")
+        lowest, *self._others = backbone.family.layers
+        path, _, self._name = lowest.rpartition(".")
         self._owner = body.get_submodule(path)
         self._layers: nn.ModuleList = getattr(self._owner, self._name)
         base = backbone.model.base_model_prefix
-        self._pattern = re.compile(rf"^{base}\.{re.escape(backbone.family.layers)}\.(\d+)\.")
+        self._pattern = re.compile(rf"^{base}\.{re.escape(lowest)}\.(\d+)\.")
         config: Any = backbone.model.config
         self._width = int(config.hidden_size)
 
     @property
-    def layers(self) -> nn.ModuleList:
+    def layers(self) -> list[nn.Module]:
         """All layers of the backbone."""
-        return self._layers
+        body = self._backbone.model.base_model
+        others = (body.get_submodule(path) for path in self._others)
+        return [layer for stack in (self._layers, *others) for layer in stack.children()]
 
     def depth(self, member: Member, data: Encoded, *, training: bool) -> int:
         """How many layers a trial can leave out on a split; 0 for none.
@@ -86,6 +90,10 @@ class Prefix:
         recipe = member.recipe
         if not member.method.packs:
             return 0  # Its layers are its own.
+        if self._others:
+            return 0  # A decoder's read what all of the encoder's made.
+        if not np.diff(data.starts).all():
+            return 0  # An example without tokens has no state to keep.
         if getattr(self._owner, "conv", None) is not None:
             return 0  # DeBERTa v2's large ones have a convolution after the very first layer.
         if training:
@@ -128,7 +136,8 @@ class Prefix:
                     if batch.token_type_ids is not None:
                         inputs["token_type_ids"] = batch.token_type_ids
                     device = next(self._layers.parameters()).device
-                    self._backbone.model(**{k: v.to(device) for k, v in inputs.items()})
+                    inputs = {k: v.to(device) for k, v in inputs.items()}
+                    logits_of(self._backbone.model, inputs)
                     hidden = caught.pop()
                     if not len(values):
                         values = hidden.new_empty(len(data.tokens), self._width)

@@ -19,7 +19,6 @@ from trials.training.hooks import Forward, Hooks
 @contextmanager
 def recomputed(
     layers: Iterable[nn.Module],
-    config: Any,
     hooks: Hooks,
     forward: Forward,
     around: Callable[[], AbstractContextManager[object]],
@@ -28,7 +27,6 @@ def recomputed(
 
     Args:
         layers: of the backbone.
-        config: of the backbone.
         hooks: on that backbone.
         forward: the pass that is under way.
         around: what must be open when a layer is computed again, beside the hooks' pass.
@@ -37,9 +35,7 @@ def recomputed(
     def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
         return nullcontext(), _again(hooks, forward, Counter(forward.calls), around)
 
-    wrapped, caches = list(layers), getattr(config, "use_cache", False)
-    if caches:  # A second computation would put keys and values into the cache once more.
-        config.use_cache = False
+    wrapped = list(layers)
     for layer in wrapped:
         layer.forward = partial(_call, layer.forward, contexts)
     try:
@@ -47,8 +43,6 @@ def recomputed(
         with set_checkpoint_early_stop(False):
             yield
     finally:
-        if caches:
-            config.use_cache = caches
         for layer in wrapped:
             del layer.forward
 

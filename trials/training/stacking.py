@@ -56,12 +56,24 @@ class SiteUpdate:
     """All that the members add at one site.
 
     Attributes:
+        site: the map, or slices of it, where it is added.
         parts: one for each form.
         biases: `input` or `output` -> (K, 1, O) added there; empty where there is none.
     """
 
+    site: Site
     parts: tuple[Part, ...]
     biases: Mapping[str, Tensor]
+
+    @property
+    def width(self) -> int:
+        """Outputs of one slice of the site."""
+        return self.site.outputs // self.site.slices
+
+    @property
+    def changes_input(self) -> bool:
+        """Whether anything is added to the map's input."""
+        return "input" in self.biases or any(part.adds == "input" for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,8 @@ class Stacker:
     def __init__(self) -> None:
         self._places: dict[tuple[tuple[str, ...], tuple[str, ...]], Tensor] = {}
 
-    def updates(self, members: Sequence[Member], dtype: torch.dtype) -> dict[str, SiteUpdate]:
-        """Site -> what the members add there.
+    def updates(self, members: Sequence[Member], dtype: torch.dtype) -> dict[str, list[SiteUpdate]]:
+        """Module path -> what the members add there, one entry for each site of the module.
 
         Args:
             members: K members.
@@ -93,14 +105,18 @@ class Stacker:
                 site = group.sites[0]
                 form = (member.method.reads, update.activation, update.adds, update.shares_right)
                 own = _Own(k, group.sites, update, form)
-                shapes.setdefault((site.outputs, site.inputs, site.slices), []).append(own)
-        made: dict[str, SiteUpdate] = {}
+                shapes.setdefault(site.shape, []).append(own)
+        made: dict[str, list[SiteUpdate]] = {}
         for owns in shapes.values():
-            made |= self._of_shape(owns, len(members), dtype)
+            for of_site in self._of_shape(owns, len(members), dtype):
+                made.setdefault(of_site.site.path, []).append(of_site)
+        for of_module in made.values():
+            of_module.sort(key=lambda update: -update.site.outputs)  # A whole map before slices.
         return made
 
-    def _of_shape(self, owns: list[_Own], size: int, dtype: torch.dtype) -> dict[str, SiteUpdate]:
-        names = tuple(dict.fromkeys(site.name for own in owns for site in own.sites))
+    def _of_shape(self, owns: list[_Own], size: int, dtype: torch.dtype) -> list[SiteUpdate]:
+        sites = {site.name: site for own in owns for site in own.sites}
+        names = tuple(sites)
         parts: list[list[Part]] = [[] for _ in names]
         # Of rank 0 are those that only have a bias.
         factored = [own for own in owns if own.update.left.shape[-1]]
@@ -123,10 +139,10 @@ class Stacker:
                 for name, of_site, bias in zip(names, biases, stacked, strict=True):
                     if name in here:
                         of_site[adds] = bias
-        return {
-            name: SiteUpdate(tuple(at_site), of_site)
+        return [
+            SiteUpdate(sites[name], tuple(at_site), of_site)
             for name, at_site, of_site in zip(names, parts, biases, strict=True)
-        }
+        ]
 
     def _of_form(
         self, owns: list[_Own], names: tuple[str, ...], size: int, dtype: torch.dtype

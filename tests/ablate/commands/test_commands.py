@@ -8,7 +8,6 @@ import pytest
 from mini_study import Ran, write
 
 from ablate import cli, journal
-from trials.backbones import has_configuration
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
@@ -75,8 +74,6 @@ def test_count_shows_what_was_published(
     capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], figures: list[str]
 ) -> None:
     backbone, method, targets, setting = asked
-    if not has_configuration(backbone):
-        pytest.skip(f"the package has no configuration of {backbone} yet")
     more = ["--set", setting] if setting else ["--labels", "3"]
     words = ["count", "--backbone", backbone, "--method", method, "--targets", targets, *more]
     lines = [x for x in printed(capsys, *words).splitlines() if x.startswith("published")]
@@ -252,6 +249,25 @@ def test_plan(capsys: pytest.CaptureFixture[str], ran: Ran) -> None:
     assert "claim     c:" in text
     schema = json.loads(printed(capsys, "plan", "--schema"))
     assert "study" in schema["properties"]
+
+
+def test_the_plan_of_a_race(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Looks, the most trials that it may take, and how many are likely."""
+    file = write(tmp_path / "mini.yaml", confirm=None, tune=None, race={"looks": [5, 8, 20]})
+    place = ("--store", tmp_path / "store")
+    found = parsed(capsys, "plan", file, *place)
+    assert (found["looks"], found["num_trials"]["confirm"]) == ([5, 8, 20], 40)
+    expected = {item["case"]: item["trials"] for item in found["forecast"]["expected"]}
+    assert expected.keys() == {"no_difference", "one_sd"}
+    assert all(10 < trials < 40 for trials in expected.values())
+    assert found["forecast"]["trials"] == 40
+    text = printed(capsys, "plan", file, *place)
+    assert "at most 40 confirm" in text
+    assert "race      looks at 5, 8, 20 seeds" in text
+    assert "left      40 trials, 160 steps, at most" in text
+    assert f"expected  about {expected['no_difference']} confirm where nothing differs" in text
+    # What the last look may spend: 1 - (8 / 20)^2 of the level.
+    assert "with power .8 at level 0.958" in text
 
 
 def test_report(capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ablate.commands import common, live
 from ablate.commands.summary import summary
-from ablate.results import Standing
+from ablate.tally import Standing
 
 
 def test_a_table_is_aligned() -> None:
@@ -114,7 +114,7 @@ def test_the_table_on_a_terminal_reads_no_markup() -> None:
 
 def test_what_takes_long_to_show_is_shown_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large study may not spend its driver's time on lines."""
-    from ablate import results
+    from ablate import tally
 
     clock, shown = [100.0], []
 
@@ -124,7 +124,7 @@ def test_what_takes_long_to_show_is_shown_less_often(monkeypatch: pytest.MonkeyP
         return []
 
     monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(results, "standings", slow)
+    monkeypatch.setattr(tally, "standings", slow)
     view = live.Live()
     study: Any = SimpleNamespace(plan=None, facts={})
     for _ in range(400):

@@ -16,7 +16,8 @@ def lines(*cells: Expected, **profile: Any) -> str:
 
 
 def expected(trials: int, steps: int | None, seconds: float | None) -> Expected:
-    return Expected(CELL, trials, steps, seconds, None if seconds is None else "9 trials of lora")
+    basis = None if seconds is None else "9 trials of lora"
+    return Expected(CELL, trials, steps, None, seconds, basis)
 
 
 def test_what_is_known_is_added_up_and_priced() -> None:

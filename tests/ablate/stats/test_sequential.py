@@ -4,10 +4,13 @@ from scipy import stats
 
 from ablate.stats.sequential import (
     DEFAULT_LOOKS,
+    conditional_equivalence,
+    conditional_power,
     look_level,
     look_weights,
     reached,
     sequential_p,
+    weights_of,
 )
 
 
@@ -43,3 +46,32 @@ def test_peeking_does_not_inflate_errors(rng: np.random.Generator) -> None:
     sequential = (p / np.array(weights)[:, None]).min(axis=0)
     assert np.mean(sequential <= 0.05) < 0.055
     assert np.mean(p.min(axis=0) <= 0.05) > 0.08
+
+
+def test_spread_spends_nothing_before_the_last_look() -> None:
+    assert weights_of("variance", (5, 8, 12)) == (0.0, 0.0, 1.0)
+    assert weights_of("mean", (5, 8, 12)) == look_weights((5, 8, 12))
+    assert sequential_p([0.01, None, 0.04], weights_of("variance", (5, 8, 12))) == 0.04
+
+
+def test_conditional_power_by_simulation(rng: np.random.Generator) -> None:
+    """The seeds to come are drawn around the assumed mean; the sd stays, as the formula says."""
+    n, final, effect, by, alpha = 8, 30, 0.2, -0.1, 0.01
+    assumed = effect + 1 / np.sqrt(n)
+    coming = rng.normal(assumed, 1, size=(200_000, final - n)).sum(axis=1)
+    z = np.sqrt(final) * ((n * effect + coming) / final - by)
+    expected = np.mean(z > stats.t.ppf(1 - alpha / 2, final - 1))
+    found = conditional_power(n, final, effect, alpha=alpha, by=by)
+    assert found == pytest.approx(expected, abs=0.005)
+
+
+def test_conditional_equivalence_by_simulation(rng: np.random.Generator) -> None:
+    n, final, effect, margin, alpha = 8, 30, -0.6, 0.9, 0.05
+    assumed = -(0.6 - 1 / np.sqrt(n))
+    coming = rng.normal(assumed, 1, size=(200_000, final - n)).sum(axis=1)
+    mean = (n * effect + coming) / final
+    inner = margin * np.sqrt(final) - stats.t.ppf(1 - alpha, final - 1)
+    expected = np.mean(np.sqrt(final) * np.abs(mean) < inner)
+    found = conditional_equivalence(n, final, effect, margin, alpha=alpha)
+    assert found == pytest.approx(expected, abs=0.005)
+    assert conditional_equivalence(n, final, effect, 0.1, alpha=alpha) == 0.0

@@ -31,7 +31,7 @@ from fake_training import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate import journal, results, runner, tuning
+from ablate import journal, runner, tally, tuning
 from ablate import search as search_module
 from ablate.journal import Journal, State
 from ablate.plan import Plan
@@ -354,7 +354,7 @@ def test_a_cell_that_changes_makes_what_it_had_stale(first_version: Path) -> Non
     old = journal.fold(journal.read(first_version))
     state, trained = grown(first_version, changed)
     assert not set(trained) & set(old.trials)
-    assert {t.id for t in results.stale_trials(changed, state)} == set(old.trials)
+    assert {t.id for t in tally.stale_trials(changed, state)} == set(old.trials)
     assert any("stale" in words for words in state.revisions[1].added)
 
 

@@ -27,7 +27,7 @@ from fake_training import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate import journal, results, runner
+from ablate import journal, runner, tally
 from ablate.journal import Journal, State
 from ablate.plan import Cell, Plan
 from trials.spec import TrialSpec
@@ -174,7 +174,7 @@ def test_a_search_waits_for_its_source_and_says_why_it_cannot_begin(tmp_path: Pa
     state = undisturbed(plan, tmp_path / "journal", fate)
     for cell in cells(plan, SECOND):
         assert cell.key not in state.asks
-        why = str(results.stuck(plan, state, cell))
+        why = str(tally.stuck(plan, state, cell))
         assert "it starts from trial" in why
         assert "which has crashed" in why
     with Journal.open(tmp_path / "journal") as record:
@@ -187,7 +187,7 @@ def test_a_search_waits_for_its_source_and_says_why_it_cannot_begin(tmp_path: Pa
         drive(course, random.Random(2), 2, nobody_crashes)
         assert runner._outcome(course) == "done"
         assert all(len(record.state.asks[cell.key]) == 4 for cell in plan.cells)
-        assert results.stuck(plan, record.state, plan.cells[0]) is None
+        assert tally.stuck(plan, record.state, plan.cells[0]) is None
 
 
 def test_a_source_of_which_nothing_is_confirmed_is_named(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_source_of_which_nothing_is_confirmed_is_named(tmp_path: Path) -> None
     state = undisturbed(plan, tmp_path / "journal", fate)
     (lora,) = (cell for cell in cells(plan, SECOND) if cell.arm.method == "lora")
     why = f"it starts from lora rank=4 on {FIRST}, tiny, of which nothing was confirmed"
-    assert results.stuck(plan, state, lora) == why
-    assert results.confirmation(plan, state, lora) == []
-    (standing,) = (s for s in results.standings(plan, state, FACTS) if s.cell == lora)
+    assert tally.stuck(plan, state, lora) == why
+    assert tally.confirmation(plan, state, lora) == []
+    (standing,) = (s for s in tally.standings(plan, state, FACTS) if s.cell == lora)
     assert standing.reasons == (why,)
 
 

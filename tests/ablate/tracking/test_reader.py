@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from tracked_stories import CELL, Story, crashed, done, eventful, spec, track, trial_runs
 
-from ablate import frame, journal, results
+from ablate import frame, journal, tally
 from ablate.best import best
 from ablate.plan import Plan, plan
-from ablate.results import TaskFacts
 from ablate.study import Study
+from ablate.tally import TaskFacts
 from ablate.tracking import CellInfo, runs
 from ablate.tracking.client import Client
 from trials.errors import UserError
@@ -134,7 +134,7 @@ def test_the_table_from_mlflow_is_the_table_from_the_journal(
     planned, story = whole_story(tmp_path)
     story.sync(track(client, story))
     order = ["trial_id", "split", "metric"]
-    expected = results.frame(planned, story.state, {"cola": FACTS}).sort_values(order)
+    expected = tally.frame(planned, story.state, {"cola": FACTS}).sort_values(order)
     found = runs(client.uri, "equal").sort_values(order)
     assert len(expected) > 15
     assert list(found.columns) == list(expected.columns)

@@ -1,6 +1,7 @@
 """The tracker: however often it is killed or refused, MLflow ends up the same."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tracked_stories import (
+    Story,
     all_runs,
     counted,
     eventful,
@@ -21,10 +23,10 @@ from tracked_stories import (
     trial_runs,
 )
 
-from ablate import frame
+from ablate import frame, journal
 from ablate.tracking import StoreError
 from ablate.tracking.client import Client
-from ablate.tracking.records import row_of
+from ablate.tracking.records import SENT, row_of
 
 
 class Killed(BaseException):
@@ -32,13 +34,13 @@ class Killed(BaseException):
 
 
 def snapshot(client: Client, name: str) -> dict[str, Any]:
-    """Everything that the store has of a study, but for ids and the clock of summaries."""
+    """Everything that the store has of a study, but for ids and when it was sent."""
     result = {}
     for run in all_runs(client, name):
         is_trial = run.tags["ablate.kind"] == "trial"
         identity = run.tags["ablate.kind"] + run.tags.get("ablate.trial", "")
         assert identity not in result, "made twice"
-        curves = {key: history(client, run, key) for key in run.metrics}
+        curves = {key: history(client, run, key) for key in run.metrics if key != SENT}
         if not is_trial:
             curves = {key: [(s, v, 0) for s, v, _ in points] for key, points in curves.items()}
         tags = {
@@ -111,6 +113,24 @@ def test_what_a_finished_trial_leaves(client: Client, tmp_path: Path) -> None:
     assert pruned.tags["ablate.status"] == "pruned"
     assert [f.path for f in client._mlflow.list_artifacts(bad.id)] == ["logs"]
     assert [f.path for f in client._mlflow.list_artifacts(parent.id)] == ["study.json"]
+
+
+def test_the_ledger_goes_along(client: Client, tmp_path: Path) -> None:
+    """Each look once more as a file of the study's run, sent again only when there is a new one."""
+    story = Story("raced", tmp_path)
+    tracker = track(client, story)
+    story.sync(tracker)
+    test = {"question": "q", "num_seeds": 5, "p_value": 0.5, "decision": "open"}
+    story.tell(journal.looked("d", 10, [test], at=1.0, batch=1))
+    story.sync(tracker)
+    tracker.close()
+    (parent,) = all_runs(client, "raced")[:1]
+    assert parent.tags["ablate.kind"] == "study"
+    assert parent.tags["ablate.looks"] == "1"
+    text = client._mlflow.download_artifacts(parent.id, "ledger.json", str(tmp_path))
+    assert json.loads(Path(text).read_text()) == [
+        {"trials": "d", "num_trials": 10, "tests": [test], "at": 1.0, "batch": 1}
+    ]
 
 
 def test_killed_or_refused_after_any_request(client: Client, tmp_path: Path) -> None:

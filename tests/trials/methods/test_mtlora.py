@@ -16,10 +16,11 @@ from dense import (
     started,
     stuck,
 )
+from torch.nn.functional import conv1d
 
-from trials.catalogue import complete
+from trials.catalogue import complete, method_fields, recorded
 from trials.errors import UserError
-from trials.methods.base import Site
+from trials.methods.base import Site, fused
 from trials.methods.lora import LoRA
 from trials.methods.mtlora import MTLoRA
 
@@ -60,6 +61,76 @@ def test_it_starts_at_the_backbone_with_live_factors(structure: str) -> None:
     for name in set(p) - {"a"}:
         bound = 1 / math.sqrt(16)
         assert 0.95 * bound < p[name].abs().max() <= bound
+
+
+def slices(*targets: str) -> tuple[Site, ...]:
+    """Of two maps that hold a query, a key and a value of 5 outputs each, joined by target."""
+    places = {"query": 0, "key": 5, "value": 10}
+    return tuple(
+        site
+        for path in ("h.0.attn", "h.1.attn")
+        for site in fused(
+            [Site(f"{path}.{t}", t, 5, 7, (places[t],), path, has_bias=True) for t in targets]
+        )
+    )
+
+
+@pytest.mark.parametrize("targets", [("query", "key", "value"), ("query", "value")])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_on_slices_of_a_map_it_is_two_convolutions_one_after_another(
+    structure: str, targets: tuple[str, ...]
+) -> None:
+    """The stepwise form: T over A's channels, then B over groups of them, one for each slice."""
+    rank, num_slices = 3, len(targets)
+    method = MTLoRA(structure=structure, rank=rank, alpha=5.0)
+    sites = slices(*targets)
+    p = shaken(method, started(method, sites))
+    for index, (site, made) in enumerate(zip(sites, deltas(method, p), strict=True)):
+        v = of_site(p, index)
+        t = torch.from_numpy(TRANSFORMATION[structure](v))
+        assert t.shape == (num_slices * rank,) * 2
+        inner = conv1d(torch.from_numpy(v["a"])[None], t[:, :, None])
+        whole = conv1d(inner, torch.from_numpy(v["b"])[:, :, None], groups=num_slices)
+        assert_close(made, 5.0 / rank * whole[0].numpy())
+        assert method.num_parameters(site) == sum(
+            v[name].size for name in method.init(site, torch.Generator())
+        )
+
+
+def test_t_mixes_slices_and_in_blocks_it_does_not() -> None:
+    """A change of the key's rows of A moves the query's outputs only where T is whole."""
+    assert (MTLoRA().fuses, MTLoRA(fused="block").fuses) == (True, False)
+    method = MTLoRA(rank=2)
+    p = shaken(method, started(method, slices("query", "key", "value")))
+    before = deltas(method, p)[0][:5]
+    p["a"][:, 2:4] += 1.0  # The key's.
+    assert np.abs(deltas(method, p)[0][:5] - before).max() > 1e-2
+    p["c"] *= torch.block_diag(*[torch.ones(2, 2)] * 3)
+    before = deltas(method, p)[0][:5]
+    p["a"][:, 2:4] += 1.0
+    np.testing.assert_array_equal(deltas(method, p)[0][:5], before)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_with_t_in_blocks_a_fused_site_is_its_slices_apart(structure: str) -> None:
+    method = MTLoRA(structure=structure, rank=2, initial="identity")
+    (whole, _) = slices("query", "key")
+    p = shaken(method, started(method, (whole,)))
+    block = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2))
+    p |= {name: p[name] * block for name in ("c", "d") if name in p}
+    for index in (0, 1):
+        r, o = slice(2 * index, 2 * index + 2), slice(5 * index, 5 * index + 5)
+        part = {name: p[name][:, r, r] for name in ("c", "d") if name in p}
+        part |= {"a": p["a"][:, r], "b": p["b"][:, o]}
+        np.testing.assert_allclose(deltas(method, part)[0], deltas(method, p)[0][o], rtol=1e-12)
+
+
+def test_whether_slices_mix_came_later_and_changes_no_older_trials_id() -> None:
+    known, plain = method_fields("mtlora"), complete("mtlora", {})
+    assert plain["fused"] == "full"
+    assert set(recorded(known, plain)) == {"structure", "rank", "alpha", "initial"}
+    apart = complete("mtlora", {"fused": "block"})
+    assert recorded(known, apart) == apart
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

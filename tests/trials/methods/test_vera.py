@@ -1,4 +1,5 @@
 import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from trials.methods.base import Site
 from trials.methods.vera import VeRA
 from trials.streams import generator
 from trials.training import checkpoint, export
+from trials.training.member import Member
 from trials.training.pack import Pack
-from trials.training.stacking import Stacker
+from trials.training.stacking import SiteUpdate, Stacker
 
 UNEQUAL = (Site("0.query", "query", 10, 7), Site("0.up", "intermediate", 6, 11))
 
@@ -63,6 +65,11 @@ def test_a_seed_means_one_pair_of_factors_and_is_all_that_a_checkpoint_needs() -
     assert not any("shared" in name for name in tensors)
 
 
+def updates(members: list[Member], dtype: torch.dtype) -> list[SiteUpdate]:
+    """What they add at each site, one after another."""
+    return list(chain.from_iterable(Stacker().updates(members, dtype).values()))
+
+
 def test_the_factors_lie_in_memory_once_whatever_the_number_of_sites(tmp_path: Path) -> None:
     case = contract("vera", rank=6)
     backbone = case.backbone()
@@ -75,9 +82,7 @@ def test_the_factors_lie_in_memory_once_whatever_the_number_of_sites(tmp_path: P
             assert ours.untyped_storage().data_ptr() == common.untyped_storage().data_ptr()
     rights = [
         part.right
-        for update in Stacker()
-        .updates([member, case.member(backbone, seed=5)], torch.float32)
-        .values()
+        for update in updates([member, case.member(backbone, seed=5)], torch.float32)
         for part in update.parts
     ]
     # Query and value have one shape, the feed-forward's first map another.
@@ -94,7 +99,7 @@ def test_in_a_pack_with_another_method_it_keeps_its_own_right_factor() -> None:
     case, lora = contract("vera", rank=40), contract("lora", rank=4)
     backbone = case.backbone(torch.float64)
     members = [case.member(backbone), lora.member(backbone)]
-    for update in Stacker().updates(members, torch.float64).values():
+    for update in updates(members, torch.float64):
         assert [part.right.shape[-2] for part in update.parts] == [48, 16]
         assert [part.present for part in update.parts] == [(True, False), (False, True)]
 
@@ -106,7 +111,7 @@ def test_an_exported_adapter_has_the_factors_of_each_site() -> None:
     with Pack(backbone) as pack:
         for _ in range(3):
             pack.step([member])
-    factors = export.site_factors(member)
+    factors = export.map_factors(member)
     for group in member.parameters.groups:
         for index, site in enumerate(group.sites):
             left, right = factors[site.name]

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from trials import backbones
-from trials.backbones import FAMILIES, Backbone
+from trials.backbones import Backbone
 from trials.catalogue import complete
 from trials.contract import Padding, examples, model_of
+from trials.families import FAMILIES
 from trials.places import Assignment, Places
 from trials.spec import Dropout, Evaluate, Recipe, Schedule, Splits, TrialSpec
 from trials.tasks.base import Encoded

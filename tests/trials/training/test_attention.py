@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from trials.backbones import FAMILIES, Backbone
+from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import FAMILIES
 from trials.spec import Dropout
 from trials.tasks.base import Encoded
 from trials.training.attention import NAME, AttentionDropout, attend
@@ -23,7 +24,7 @@ from trials.training.hooks import Forward, drawn_mask
 from trials.training.member import Member
 from trials.training.pack import Pack
 
-INTERFACE = ("bert", "roberta", "llama", "mistral", "qwen2")
+INTERFACE = ("bert", "roberta", "llama", "mistral", "qwen2", "gpt2", "t5")
 PARTICULAR: dict[str, dict[str, Any]] = {
     "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
     "qwen2": {"num_key_value_heads": 1, "layer_types": ["full_attention"] * 2},
@@ -232,7 +233,7 @@ def test_the_backbone_has_its_own_attention_again_even_after_an_error() -> None:
         assert backbone.model.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize("family", ["bert", "llama", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "llama", "deberta-v2", "gpt2", "t5"])
 def test_in_bfloat16_losses_are_near_those_of_float32(family: str) -> None:
     backbone = backbone_of(family, torch.float32)
     common = {"dropout": Dropout(backbone=0.1, adapter=0.1, attention=0.2), "targets": ("key",)}
@@ -280,4 +281,12 @@ def test_what_a_family_asks_of_its_attention_besides_is_refused() -> None:
 def test_every_family_says_how_its_attention_drops() -> None:
     assert {name for name, family in FAMILIES.items() if family.attention is None} == set()
     for name in INTERFACE:
-        assert backbone_of(name).model._supports_attention_backend
+        backbone = backbone_of(name)
+        seen: list[str] = []
+
+        def note(_: Tensor, path: str, seen: list[str] = seen) -> None:
+            seen.append(path)
+
+        with AttentionDropout(backbone).dropping(note):
+            run(backbone.model, [0, 1])
+        assert len(seen) == len(set(seen)) == (6 if name == "t5" else 2), name

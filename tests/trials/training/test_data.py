@@ -77,6 +77,14 @@ def test_rows_are_padded_on_the_right_to_the_longest() -> None:
     assert batch.labels.dtype == torch.long
 
 
+def test_a_text_without_tokens_is_a_row_of_padding() -> None:
+    encoded = Encoded([[5, 6], [], []], None, [0, 1, 1], [], 0)
+    assert data.collate(encoded, [1, 0], 99).input_ids.tolist() == [[99, 99], [5, 6]]
+    batch = data.collate(encoded, [2, 1], 99)
+    assert batch.input_ids.tolist() == [[99], [99]]
+    assert batch.attention_mask.tolist() == [[0], [0]]
+
+
 def test_values_stay_numbers_and_no_types_stay_none() -> None:
     batch = data.collate(Encoded([[5], [6]], None, [0.5, 2.0], [], 0), [0, 1], 0)
     assert batch.token_type_ids is None

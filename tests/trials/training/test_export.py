@@ -1,12 +1,13 @@
 """On the embedded backbone, read back by the libraries that others would use."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from cases import RECIPE, member_of, spec_of, tiny_backbone, train
+from cases import RECIPE, member_of, small_backbone, spec_of, tiny_backbone, train
 from peft import PeftModel
 from torch import Tensor
 
@@ -98,7 +99,7 @@ def test_a_trials_folder_gives_its_member_back(
 
 def test_factors_hold_scale_and_core(trained: tuple[Member, Tensor]) -> None:
     member, _ = trained
-    factors = export.site_factors(member)
+    factors = export.map_factors(member)
     assert set(factors) == {site.name for site in member.sites}
     for group in member.parameters.groups:
         with torch.no_grad():
@@ -106,6 +107,54 @@ def test_factors_hold_scale_and_core(trained: tuple[Member, Tensor]) -> None:
         for site, delta in zip(group.sites, deltas, strict=True):
             left, right = factors[site.name]
             torch.testing.assert_close(left @ right, delta)
+
+
+FUSED = {"targets": ("query", "key", "value", "intermediate"), "given": {"rank": 3}}
+
+
+def test_a_fused_map_exports_as_one_lora_of_the_ranks_of_its_slices() -> None:
+    """MTLoRA's whole T and three LoRAs of its slices take equal room."""
+    backbone = small_backbone(family="gpt2")
+    path = "transformer.h.0.attn.c_attn"
+    for method in ("mtlora", "lora"):
+        member = member_of(backbone, method, **FUSED)
+        train(backbone, [member], 4)
+        left, right = export.map_factors(member)[path]
+        assert (left.shape, right.shape) == ((96, 9), (9, 32))
+        with torch.no_grad():
+            deltas = [
+                (site, delta)
+                for group in member.parameters.groups
+                for site, delta in zip(
+                    group.sites, member.method.update(group.tensors).delta(), strict=True
+                )
+                if site.path == path
+            ]
+        expected = torch.zeros(96, 32, dtype=left.dtype)
+        for site, delta in deltas:
+            for rows, part in zip(site.rows, delta.chunk(site.slices), strict=True):
+                expected[rows] = part
+        assert float(expected.abs().min()) > 0
+        torch.testing.assert_close(left @ right, expected)
+        merged = export.merge(member, backbone).get_submodule(path).weight
+        before = backbone.model.get_submodule(path).weight
+        torch.testing.assert_close(merged - before, expected.T)
+
+
+def test_rows_of_slices_that_are_not_adapted_stay_as_they_are(tmp_path: Path) -> None:
+    """loralib's [query, -, value]."""
+    backbone = small_backbone(family="gpt2")
+    member = member_of(backbone, "mtlora", given={"rank": 3}, targets=("query", "value"))
+    train(backbone, [member], 4)
+    left, _ = export.map_factors(member)["transformer.h.0.attn.c_attn"]
+    assert left.shape == (96, 6)
+    assert not left[32:64].any()
+    assert left[:32].any()
+    assert left[64:].any()
+    folder = export.to_peft(member, backbone, "some/backbone", tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["fan_in_fan_out"] is True
+    assert (config["r"], config["lora_alpha"]) == (6, 6)
 
 
 def test_an_adapter_that_was_not_kept_is_the_users_mistake(

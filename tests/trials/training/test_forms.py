@@ -53,13 +53,13 @@ def test_a_site_has_only_the_parts_and_biases_that_somebody_brings() -> None:
     backbone = small_backbone()
     members = mixed(backbone)
     updates = Stacker().updates(members, torch.float64)
-    query = updates["bert.encoder.layer.0.attention.self.query"]
+    (query,) = updates["bert.encoder.layer.0.attention.self.query"]
     assert [(p.reads, p.activation, p.adds) for p in query.parts] == [("input", None, "output")]
     assert set(query.biases) == {"output"}
-    norm = updates["bert.encoder.layer.0.output.LayerNorm"]
+    (norm,) = updates["bert.encoder.layer.0.output.LayerNorm"]
     assert [(p.reads, p.activation, p.adds) for p in norm.parts] == [("output", "relu", "input")]
     assert set(norm.biases) == {"input", "output"}
-    other = updates["bert.encoder.layer.0.attention.output.LayerNorm"]
+    (other,) = updates["bert.encoder.layer.0.attention.output.LayerNorm"]
     assert other.parts == ()
     assert set(other.biases) == {"output"}
 

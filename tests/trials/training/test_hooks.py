@@ -95,13 +95,14 @@ def test_a_second_call_of_one_place_draws_anew() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "llama", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "llama", "deberta-v2", "gpt2", "t5"])
 def test_without_a_pass_hooks_change_nothing(family: str) -> None:
     backbone = small_backbone(torch.float32, family)
     ids = torch.tensor([DATA.input_ids[0]])
     with torch.no_grad():
         before = backbone.model(ids).logits
         hooks = Hooks(backbone)
+        assert any(m._forward_hooks for m in backbone.model.modules())
         assert torch.equal(backbone.model(ids).logits, before)
         hooks.remove()
     assert not any(m._forward_hooks for m in backbone.model.modules())

@@ -10,7 +10,7 @@ import torch
 import transformers
 from cases import DATA, member_of, small_backbone, spec_of
 
-from trials.spec import TrialSpec
+from trials.spec import Dropout, TrialSpec
 from trials.training.memory import COPIES, SLACK, Footprint, places, predicted
 from trials.training.pack import Pack
 
@@ -91,6 +91,39 @@ def test_two_depths_tell_of_any() -> None:
     assert predicted(config(4), trial(), 2, 32) == whole
     assert whole.member > usual().member
     assert whole.backbone > usual().backbone
+
+
+FAMILIES = {
+    "gpt2": {"n_inner": 64, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": None},
+    "t5": {"d_kv": 8, "d_ff": 64, "decoder_start_token_id": 0},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_depths_tell_of_any_in_other_families(family: str) -> None:
+    """A decoder grows with its encoder; where it does not, nothing is carried on."""
+
+    def of(layers: int, **more: int) -> Any:
+        sizes = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 80}
+        decoder = {"num_decoder_layers": layers} if family == "t5" else {}
+        fields = {**sizes, **FAMILIES[family], **decoder, "num_hidden_layers": layers, **more}
+        return transformers.AutoConfig.for_model(family, **fields)
+
+    dropout = Dropout(backbone=0.1, attention=0.1)
+    spec = trial(dropout=dropout, targets=("query", "intermediate"))
+    whole = predicted(of(4), spec, 2, 32, layers=(1, 4))
+    carried_on = predicted(of(4), spec, 2, 32)
+    assert carried_on.member == pytest.approx(whole.member, rel=0.02)
+    assert carried_on.backbone == pytest.approx(whole.backbone, rel=0.15)
+    if family == "t5":
+        uneven = predicted(of(4, num_decoder_layers=2), spec, 2, 32)
+        assert predicted(of(2), spec, 2, 32).member < uneven.member < whole.member
+
+
+def test_a_kept_head_needs_no_checkpoint_to_be_predicted() -> None:
+    kept = trial(head="freeze", head_start="backbone")
+    assert predicted(config(), kept, 2, 32) == predicted(config(), trial(head="freeze"), 2, 32)
+    assert predicted(config(), kept, 2, 32).member < usual().member
 
 
 def test_half_the_precision_takes_less_for_each_member() -> None:

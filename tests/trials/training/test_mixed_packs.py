@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.backbones import Backbone
+from trials.methods.base import Site
 from trials.spec import Dropout, Optimizer, Schedule
 from trials.tasks.base import Encoded
 from trials.training.member import Member
@@ -32,6 +33,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "icfm": ("mtlora", {"given": {"rank": 2, "structure": "icfm"}, "seed": 2, "clip": None}),
     "ctcm": ("mtlora", {"given": {"rank": 3, "structure": "ctcm"}, "schedule": COSINE}),
     "stopped": ("mtlora", {"given": {"rank": 4, "structure": "dtsm"}, "seed": 4}),
+    "apart": (
+        "mtlora",
+        {"given": {"rank": 3, "fused": "block"}, "targets": ("query", "key", "value")},
+    ),
     "tlora": ("tlora", {"given": {"rank": 6}, "optimizer": Optimizer(weight_decay=0.1)}),
     "resumed": ("lora_mini", {"given": {"rank": 2, "a": 7, "b": 6}, "accumulate": 2, "clip": 0.1}),
     "broken": ("lora", {"given": {"rank": 4}, "seed": 5, "learning_rate": 2e-3}),
@@ -130,12 +135,13 @@ def key_biases_aside(one: Member, values: Tensor) -> Tensor:
     [(torch.float64, 1e-12, 1e-11), (torch.float32, 1e-5, 5e-5)],
     ids=["float64", "float32"],
 )
-@pytest.mark.parametrize("family", ["bert", "roberta", "llama", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "llama", "deberta-v2", "gpt2", "t5"])
 def test_what_happens_to_some_changes_nothing_for_others(
     family: str, dtype: torch.dtype, of_loss: float, of_parameters: float
 ) -> None:
     backbone = small_backbone(dtype, family)
-    roles = [role for role in CASES if family != "llama" or role != "biases"]  # It has none.
+    has_biases = family not in ("llama", "t5")
+    roles = [role for role in CASES if has_biases or role != "biases"]
     gone, losses = together(backbone, roles)
     assert gone["broken"].diverged == "loss nan at step 14 of 30"
     assert gone["growing"].curves()["total_rank"] > len(gone["growing"].sites)
@@ -197,9 +203,9 @@ class Plain:
         )
         self.rate: Callable[[int], float] = lambda step: self.twin.optimiser.rate(step, 0)
 
-    def updates(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Site -> what it adds, of factors that nobody has folded."""
-        made = {}
+    def updates(self) -> list[tuple[Site, Callable[[Tensor], Tensor]]]:
+        """What each site adds, of factors that nobody has folded."""
+        made = []
         for index, group in enumerate(self.twin.parameters.groups):
             tensors = dict(group.tensors)
             for name in tensors:
@@ -208,8 +214,16 @@ class Plain:
             for k, site in enumerate(group.sites):
                 core = None if update.core is None else update.core[k]
                 scale = update.scale if isinstance(update.scale, float) else update.scale[k]
-                made[site.name] = self._one(update.left[k], core, update.right[k], scale)
+                made.append((site, self._one(update.left[k], core, update.right[k], scale)))
         return made
+
+    @staticmethod
+    def _added(site: Site, output: Tensor, made: Tensor) -> Tensor:
+        """A map's output with what a site adds to its own rows."""
+        total = output.clone()
+        for rows, part in zip(site.rows, made.chunk(site.slices, -1), strict=True):
+            total[..., rows] += part
+        return total
 
     @staticmethod
     def _one(left: Tensor, core: Tensor | None, right: Tensor, scale: Any) -> Any:
@@ -224,9 +238,10 @@ class Plain:
         for group in self.optimiser.param_groups:
             group["lr"] = self.twin.recipe.learning_rate * self.rate(number)
         handles = []
-        for name, add in self.updates().items():
-            handles.append(self.model.get_submodule(name).register_forward_hook(
-                lambda _, args, output, add=add: output + add(args[0])))  # fmt: skip
+        for site, add in self.updates():
+            handles.append(self.model.get_submodule(site.path).register_forward_hook(
+                lambda _, args, output, s=site, add=add: self._added(s, output, add(args[0]))
+            ))  # fmt: skip
         for path in self.twin.parameters.head:
             weight = self.leaves[f"head.{path}.weight"]
             bias = self.leaves.get(f"head.{path}.bias")
@@ -252,11 +267,12 @@ class Plain:
         return float(loss.detach())
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
 def test_an_engine_of_plain_modules_and_torchs_optimiser_agrees(
-    monkeypatch: pytest.MonkeyPatch,
+    family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Packed = alone would not show a mistake that both make."""
-    backbone = small_backbone()
+    backbone = small_backbone(family=family)
     roles = ["lora", "late", "shim", "icfm", "ctcm", "stopped", "tlora"]
     tlora = CASES["tlora"][1] | {"given": {"rank": 6, "dropout": 0.0}}
     monkeypatch.setitem(CASES, "tlora", ("tlora", tlora))

@@ -9,6 +9,7 @@ from cases import DATA, member_of, small_backbone, train
 from torch import Tensor
 
 from trials.spec import Dropout
+from trials.tasks.base import Encoded
 from trials.training import prefix
 from trials.training.member import Member
 from trials.training.pack import Pack
@@ -18,6 +19,7 @@ UPPER = {
     "roberta": r"roberta\.encoder\.layer\.1\.attention\.self\.(query|value)",
     "deberta-v2": r"deberta\.encoder\.layer\.1\.attention\.self\.(query|value)_proj",
     "llama": r"model\.layers\.1\.self_attn\.(q|v)_proj",
+    "gpt2": r"transformer\.h\.1\.attn\.c_attn",
 }
 
 
@@ -58,6 +60,25 @@ def test_numbers_are_those_of_the_whole_backbone(
     assert losses == pytest.approx(expected, abs=1e-12)
     gap = (short.parameters.values - whole.parameters.values).abs().max()
     assert float(gap) < 1e-11
+
+
+def test_layers_that_need_one_another_are_never_left_out(computed: list[int]) -> None:
+    """T5's first block makes the biases of positions that all others read."""
+    backbone = small_backbone(family="t5")
+    member = member_of(backbone, targets={"modules": [r".*block\.1\..*\.q"]})
+    train(backbone, [member], 12)
+    with Pack(backbone) as pack:
+        pack.outputs(member, DATA)
+    assert not computed
+
+
+def test_a_split_with_an_example_without_tokens_is_read_whole(computed: list[int]) -> None:
+    backbone = small_backbone(family="gpt2")
+    ids = [[], *DATA.input_ids[1:]]
+    data = Encoded(ids, None, DATA.labels, DATA.ids, 0)
+    with Pack(backbone) as pack:
+        assert bool(pack.outputs(upper("gpt2", backbone), data).isfinite().all())
+    assert not computed
 
 
 def test_a_warm_cache_changes_no_bit() -> None:

@@ -69,18 +69,36 @@ def current_trials(
             # A driver that was killed in between has asked and not planned.
             if identity in state.trials:
                 yield state.trials[identity], ask.values, None
-    for values, specs in confirmation(plan, state, cell):
-        for spec in specs:
-            yield state.trials.get(spec.id), values, spec
+    num_seeds = seeds_asked(plan, state, cell)
+    for values, specs in every_seed(plan, state, cell):
+        for number, spec in enumerate(specs):
+            # What was trained before the study became a race is shown as well.
+            if number < num_seeds or spec.id in state.trials:
+                yield state.trials.get(spec.id), values, spec
+
+
+def seeds_asked(plan: Plan, state: State, cell: Cell) -> int:
+    """How many seeds confirm a cell: all that are planned, or those that a race has asked for."""
+    most = len(plan.confirm_seeds)
+    return min(state.seeds.get(cell.key, plan.looks[0]), most) if plan.looks else most
 
 
 def confirmation(
     plan: Plan, state: State, cell: Cell
 ) -> list[tuple[Mapping[str, Json], tuple[TrialSpec, ...]]]:
-    """The trials that confirm a cell, by rank: their nuisance values, and one spec for each seed.
+    """The trials that confirm a cell now, by rank: their nuisance values, and a spec for each seed.
 
-    Empty before the values are chosen, or those of the cell that this one starts from.
+    Those of every seed, or, of a race, of the seeds that it has asked for. Empty before the values
+    are chosen, or those of the cell that this one starts from.
     """
+    seeds = seeds_asked(plan, state, cell)
+    return [(values, specs[:seeds]) for values, specs in every_seed(plan, state, cell)]
+
+
+def every_seed(
+    plan: Plan, state: State, cell: Cell
+) -> list[tuple[Mapping[str, Json], tuple[TrialSpec, ...]]]:
+    """As `confirmation`, with all seeds that a race may come to."""
     sources = starts(plan, state, cell)
     if sources is None:
         return []
@@ -98,7 +116,7 @@ def starts(plan: Plan, state: State, cell: Cell) -> tuple[str, ...] | None:
     """
     if cell.source is None:
         return ()
-    found = confirmation(plan, state, plan.cell(cell.source))
+    found = every_seed(plan, state, plan.cell(cell.source))
     return tuple(spec.id for spec in found[0][1]) if found else None
 
 
@@ -224,7 +242,7 @@ class Standing:
     Attributes:
         cell: the cell.
         search: (done, planned) asks of the search; those made so far under a budget of seconds.
-        confirm: (done, planned) trials of the confirmation.
+        confirm: (done, planned) trials of the confirmation; those that a race has asked for.
         running, failed: trials of both stages.
         reused: trials of both stages that another study had trained.
         reasons: why trials failed, each once.
@@ -273,7 +291,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), planned),
-        confirm=(len(confirmed), top * len(plan.confirm_seeds)),
+        confirm=(len(confirmed), top * seeds_asked(plan, state, cell)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
         reused=sum(trial.reused_from is not None for trial in known),

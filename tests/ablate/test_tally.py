@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from mini_study import keys
 
-from ablate import journal, results
+from ablate import journal, tally
 from ablate.journal import Entry, Event, State
 from ablate.plan import Plan, plan
-from ablate.results import TaskFacts
 from ablate.study import Study
+from ablate.tally import TaskFacts
 from trials.spec import Progress, Splits, TrialResult, TrialSpec
 
 FACTS = {
@@ -56,10 +56,10 @@ class Record:
         self.add(journal.chosen(self.plan.cells[cell].key, 1, 1, VALUES[1]))
 
     def frame(self) -> pd.DataFrame:
-        return results.frame(self.plan, self.state, FACTS)
+        return tally.frame(self.plan, self.state, FACTS)
 
-    def standings(self) -> list[results.Standing]:
-        return results.standings(self.plan, self.state, FACTS)
+    def standings(self) -> list[tally.Standing]:
+        return tally.standings(self.plan, self.state, FACTS)
 
 
 def done(mcc: float, *splits: str) -> TrialResult:
@@ -164,15 +164,15 @@ def test_a_running_trial_is_counted(record: Record) -> None:
 
 def test_the_best_of_a_lower_metric_is_the_lowest(record: Record) -> None:
     facts = {"tiny_acceptability": TaskFacts("mcc", "lower", {"mcc": "lower"}, {})}
-    assert results.standings(record.plan, record.state, facts)[0].best == 0.2
+    assert tally.standings(record.plan, record.state, facts)[0].best == 0.2
 
 
 def test_what_the_plan_does_not_ask_for_is_stale(record: Record) -> None:
-    assert results.stale_trials(record.plan, record.state) == []
+    assert tally.stale_trials(record.plan, record.state) == []
     fewer = planned(confirm={"seeds": 1})
-    (stale,) = results.stale_trials(fewer, record.state)
+    (stale,) = tally.stale_trials(fewer, record.state)
     assert stale.spec.seed == 1
-    assert set(results.frame(fewer, record.state, FACTS)["seed"]) == {0, 1_000_000}
+    assert set(tally.frame(fewer, record.state, FACTS)["seed"]) == {0, 1_000_000}
 
 
 def test_a_trial_that_was_asked_and_never_planned_breaks_nothing(record: Record) -> None:
@@ -181,5 +181,5 @@ def test_a_trial_that_was_asked_and_never_planned_breaks_nothing(record: Record)
     state = State()
     ask = journal.asked(other.cells[0].key, 0, VALUES[0], ["a" * 64])
     state.apply(Event(1, 0.0, ask.kind, ask.data))
-    assert results.stale_trials(other, state) == []
-    assert results.standings(other, state, FACTS)[0].search == (0, 2)
+    assert tally.stale_trials(other, state) == []
+    assert tally.standings(other, state, FACTS)[0].search == (0, 2)

@@ -1,0 +1,73 @@
+"""What a study has cost in time of its devices, and what each decided claim did. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.state import Trial
+
+_DECIDED = ("supported", "contradicted")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Time of devices, and what it bought.
+
+    Attributes:
+        seconds: of devices, over all trials: those that failed and those that are still running
+            as far as they have reported as well. Trials that share a device share its time.
+        devices: kinds of device.
+        num_claims: of the study; None before its first report.
+        num_decided: claims that are supported or contradicted.
+    """
+
+    seconds: float
+    devices: tuple[str, ...]
+    num_claims: int | None
+    num_decided: int
+
+    @property
+    def seconds_per_decided(self) -> float | None:
+        """None where nothing is decided."""
+        return self.seconds / self.num_decided if self.num_decided else None
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain JSON types."""
+        return {
+            "device_seconds": self.seconds,
+            "devices": list(self.devices),
+            "claims": self.num_claims,
+            "decided": self.num_decided,
+            "device_seconds_per_decided_claim": self.seconds_per_decided,
+        }
+
+    def __str__(self) -> str:
+        name = "GPU" if self.devices and all(d != "cpu" for d in self.devices) else "device"
+        kinds = f" on {', '.join(self.devices)}" if self.devices else ""
+        text = f"{self.seconds / 3600:.3g} {name}-hours ({self.seconds:,.0f} s{kinds})"
+        each = self.seconds_per_decided
+        if each is not None:
+            text += f", {each / 3600:.3g} for each of {self.num_decided} decided claims"
+        elif self.num_claims:
+            text += f", none of {self.num_claims} claims decided yet"
+        return text
+
+
+def spent(trials: Iterable[Trial], claims: Sequence[Mapping[str, Any]] | None) -> Spent:
+    """What trials took.
+
+    Args:
+        trials: of a study's journal, those included that it does not ask for any more.
+        claims: of the study's findings; None before there are any.
+    """
+    seconds = 0.0
+    devices: dict[str, None] = {}
+    for trial in trials:
+        result = trial.result_json or {}
+        last = trial.reports[max(trial.reports)] if trial.reports else {}
+        took = result.get("seconds")
+        seconds += float((last.get("seconds") if took is None else took) or 0.0)
+        if result.get("device"):
+            devices[str(result["device"]).partition(":")[0]] = None
+    decided = sum(claim["verdict"] in _DECIDED for claim in claims or ())
+    return Spent(seconds, tuple(sorted(devices)), None if claims is None else len(claims), decided)
