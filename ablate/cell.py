@@ -39,7 +39,10 @@ class Cell:
     @property
     def values(self) -> dict[str, Json]:
         """Everything that an expression may read of it, by name, before nuisance values."""
-        return cell_values(self.arm, self.task, self.backbone, self.template.recipe)
+        return {
+            **cell_values(self.arm, self.task, self.backbone, self.template.recipe),
+            **self.template.hyperparameters,
+        }
 
     def to_json(self) -> dict[str, Json]:
         """What `plan.json` keeps of it."""

@@ -7,7 +7,7 @@ from ablate import recipe, starts
 from ablate import space as spaces
 from ablate.arm import Arm
 from ablate.cell import Cell
-from ablate.precedence import recipe_values
+from ablate.precedence import field_values, recipe_values
 from ablate.references import Reference
 from ablate.space import Space
 from ablate.study import Study
@@ -37,13 +37,14 @@ def make_cell(
     """
     values = recipe_values(study.keys, arm, task, backbone)
     values["start_from"] = starts.start_of(study.keys, arm, task, backbone, study.tasks)
+    fields = field_values(study.keys, arm, task, backbone, study.methods)
     template = TrialSpec(
         task=task.name,
         data_digest=resolved[0],
         backbone=backbone.name,
         backbone_digest=backbone_digest,
         method=arm.method,
-        hyperparameters=catalogue.recorded(study.methods.fields(arm.method), arm.fields),
+        hyperparameters=catalogue.recorded(study.methods.fields(arm.method), fields),
         targets=study.targets if arm.targets is None else arm.targets,
         recipe=recipe.build(values),
         splits=study.splits or resolved[1] or Splits(),
@@ -108,7 +109,8 @@ def with_values(study: Study, cell: Cell, values: Mapping[str, Json]) -> TrialSp
     arm, methods = cell.arm, study.methods
     known = methods.fields(arm.method)
     typed = {n: spaces.canonical(n, v, arm.method, methods) for n, v in values.items()}
-    fields = {**arm.fields, **{n: v for n, v in typed.items() if n in known}}
+    given = {n: v for n, v in typed.items() if n in known}
+    fields = {**arm.fields, **cell.template.hyperparameters, **given}
     own = recipe.flat_recipe(cell.template.recipe)
     changed = recipe.merged(own, {n: v for n, v in typed.items() if n not in known})
     recorded = catalogue.recorded(known, fields)

@@ -93,8 +93,8 @@ class Context:
 def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
-        _present, _targets, _length, _overrides, _starts, _unread, _baselines, _match, _exclude,
-        _space, _constraints, _claims, _top, _race,
+        _present, _targets, _length, _overrides, _fields, _starts, _unread, _baselines, _match,
+        _exclude, _space, _constraints, _claims, _top, _race,
     )  # fmt: skip
     found = [mistake for check in checks for mistake in check(context)]
     if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
@@ -126,6 +126,12 @@ def _overrides(context: Context) -> Iterator[Mistake]:
             yield Mistake(
                 ("overrides", index, "train"), "needs epochs or steps where it names them"
             )
+
+
+def _fields(context: Context) -> Iterator[Mistake]:
+    if context.whole and not context.broken:
+        places = list(product(context.tasks, context.backbones))
+        yield from precedence.field_mistakes(context.keys, context.arms, context.methods, places)
 
 
 def _when(context: Context, path: Path, pattern: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -376,7 +382,8 @@ def _same_trials(context: Context) -> Iterator[Mistake]:
         for task, backbone in places:
             found = set(space.space_of(entries, arm, task, backbone, context.methods))
             whole = recipe.build(precedence.recipe_values(keys, arm, task, backbone))
-            values = {**recipe.flat_recipe(whole), **arm.fields}
+            own = precedence.field_values(keys, arm, task, backbone, context.methods)
+            values = {**recipe.flat_recipe(whole), **own}
             contents.append({k: "tuned" if k in found else v for k, v in values.items()})
             tuned |= found & set(arm.typed)
         other = first.setdefault(canonical_json([arm.method, arm.targets, contents]), arm)

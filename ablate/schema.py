@@ -130,7 +130,8 @@ class Override(Section):
     """One entry of `overrides`."""
 
     when: Pattern
-    train: Train
+    train: Train = Train()
+    fields: dict[str, Any] = Field(default={})
 
 
 class Confirm(Section):

@@ -1,1 +1,1 @@
-"""Studies as packaged YAML: the embedded demo, one template per paper, a real one."""
+"""Studies as packaged YAML: the embedded demo, those of four papers, a small real one."""

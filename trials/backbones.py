@@ -204,7 +204,10 @@ def weightless(config: PretrainedConfig, num_layers: int) -> Backbone:
     _complete(shallow, int(shallow.pad_token_id or 0))
     model = transformers.AutoModelForSequenceClassification.from_config(shallow)
     frozen = model.eval().requires_grad_(False)
-    return Backbone("weightless", "none", frozen, _Padding(shallow.pad_token_id), family_of(config))
+    family = family_of(config)
+    padding = _Padding(shallow.pad_token_id)
+    # A head takes what it takes, whoever trained it.
+    return Backbone("weightless", "none", frozen, padding, family, has_head=True)
 
 
 def _complete(config: PretrainedConfig, pad_id: int) -> None:

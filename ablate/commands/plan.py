@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ablate.sizing import Sizing
     from ablate.stats.comparison import Kind
     from ablate.stats.foresight import Foresight
+    from trials.spec import Splits
 
 SHOWN = 5
 """Combinations of a cell that are named one by one."""
@@ -92,11 +93,12 @@ def _print_trials(plan: "Plan") -> None:
         f"in {len(plan.cells):,} cells")  # fmt: skip
     if plan.looks:
         out(f"race      looks at {', '.join(map(str, plan.looks))} seeds")
-    for task in plan.study.tasks:
-        splits = next((c.template.splits for c in plan.cells if c.task == task.name), None)
-        if splits is not None:
-            out(f"splits    {task.name}: search reads {splits.search}, "
-                f"report shows {splits.report}")  # fmt: skip
+    alike: dict[Splits, dict[str, None]] = {}
+    for cell in plan.cells:
+        alike.setdefault(cell.template.splits, {})[cell.task] = None
+    for splits, tasks in alike.items():
+        out(f"splits    {', '.join(tasks)}: search reads {splits.search}, "
+            f"report shows {splits.report}")  # fmt: skip
     for line in _order(plan):
         out(f"order     {line}")
 
@@ -145,12 +147,17 @@ def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
 def _print_questions(resolved: "Resolved") -> None:
     plan = resolved.plan
     for claim, foreseen in zip(plan.claims, foresights(plan), strict=True):
-        out(f"claim     {claim.id}: {claim.sentence} ({_plural(len(claim.comparisons), 'test')})")
+        number = len(claim.comparisons)
+        tests = f"1 test over {number} tasks" if claim.over_tasks else "1 test"
+        out(f"claim     {claim.id}: {claim.sentence} ({tests})")
         if foreseen.warning is not None:
             out(f"warning   {claim.id}: {foreseen.warning}")
         elif foreseen.effect is not None:
-            out(f"power     {claim.id}: {len(plan.confirm_seeds)} seeds show {foreseen.effect:.2f} "
-                f"{foreseen.unit} with power .8 at level {1 - foreseen.alpha:.3f}")  # fmt: skip
+            spread = foreseen.unit == "ratio of sds"
+            shown = (f"a ratio of sds of {foreseen.effect:.2f}" if spread
+                     else f"{foreseen.effect:.2f} {foreseen.unit}")  # fmt: skip
+            out(f"power     {claim.id}: {len(plan.confirm_seeds)} seeds show {shown} "
+                f"with power .8 at level {1 - foreseen.alpha:.3f}")  # fmt: skip
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
         out(f"power     {_detectable(plan)}")

@@ -242,6 +242,65 @@ def test_the_last_word() -> None:
     assert tuned.spec(cell, {"learning_rate": 5e-4}, 0, "search").recipe.learning_rate == 5e-4
 
 
+INCRELORA = {"method": "increlora", "rank": {"each": [2, 8]}}
+
+
+def test_a_task_may_set_fields_that_an_arm_leaves_open() -> None:
+    """Defaults of the method < overrides in order < what the arm types < tune."""
+    overrides = [
+        {"when": {"task": "cola"}, "fields": {"top_k": 5, "alpha": 32}},
+        {"when": {"task": "cola", "rank": 8}, "train": {"epochs": 5}, "fields": {"top_k": 7}},
+    ]
+    arms = [{"method": "lora", "rank": 8, "alpha": 8}, INCRELORA]
+    chosen = study(arms=arms, tasks=["mrpc", "cola"], overrides=overrides)
+    made = plan(chosen)
+    found = {(c.arm.id, c.task): c.template.hyperparameters for c in made.cells}
+    assert found["lora rank=8 alpha=8.0", "cola"] == {"rank": 8, "alpha": 8.0}
+    set_ = {key: (v["top_k"], v["alpha"]) for key, v in found.items() if "top_k" in v}
+    assert set_ == {
+        ("increlora rank=2", "mrpc"): (3, 16.0), ("increlora rank=2", "cola"): (5, 32.0),
+        ("increlora rank=8", "mrpc"): (3, 16.0), ("increlora rank=8", "cola"): (7, 32.0),
+    }  # fmt: skip
+    cell = cell_of(made, "increlora rank=8", "cola")
+    assert cell.values["top_k"] == 7
+    without = plan(study(arms=arms, tasks=["mrpc", "cola"]))
+    assert [c.key for c in made.cells if c.task == "mrpc"] == [
+        c.key for c in without.cells if c.task == "mrpc"
+    ]
+    tuned = plan(replace_keys(chosen, tune={**TUNE, "space": {"top_k": {"choices": [2, 4]}}}))
+    asked = tuned.spec(cell_of(tuned, "increlora rank=8", "cola"), {"top_k": 4}, 0, "search")
+    assert (asked.hyperparameters["top_k"], asked.hyperparameters["alpha"]) == (4, 32.0)
+
+
+def test_fields_of_a_task_are_no_factors_of_a_claim() -> None:
+    """An arm meets another by what both say, whatever a task adds."""
+    made = plan(
+        study(
+            arms=[{"method": "lora", "rank": 8, "alpha": 16}, {"method": "increlora", "rank": 8}],
+            overrides=[{"when": {"task": "mrpc"}, "fields": {"alpha": 32}}],
+            baselines=[{"method": "lora"}],
+        )
+    )
+    beside = next(c for c in made.comparisons if c.kind == "mean")
+    assert (beside.control, beside.note) == (("lora rank=8 alpha=16.0",), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"topk": 3}, "topk: no arm that it meets has a field 'topk'; did you mean 'top_k'?"),
+        ({"top_k": 0}, "fields.top_k: must be at least 1, but got 0"),
+        ({"learning_rate": 1e-3}, "fields.learning_rate: 'learning_rate' belongs to train"),
+        ({"initial_rank": 9}, "overrides: increlora rank=2 on mrpc: "),
+    ],
+)
+def test_wrong_fields_are_named(fields: dict[str, object], message: str) -> None:
+    when = {"method": "increlora", "task": "mrpc"}
+    with pytest.raises(UserError) as error:
+        study(arms=[LORA, INCRELORA], overrides=[{"when": when, "fields": fields}])
+    assert message in str(error.value)
+
+
 def replace_keys(old: Study, **changes: Any) -> Study:
     keys = old.to_json()
     if changes.get("tune") is not None:

@@ -1,6 +1,7 @@
 """What a pack is predicted to take, from configurations alone."""
 
 import functools
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,15 @@ def test_weights_and_what_a_member_owns_are_in_it() -> None:
     assert weights < usual().backbone < 3 * weights
     own = member_of(backbone, given={"rank": 4}).parameters.values.nbytes
     assert usual().member > COPIES * own
+
+
+def test_a_head_that_is_kept_is_predicted_without_its_weights() -> None:
+    """A configuration says of its head how many outputs it has, which is all that matters."""
+    spec = trial()
+    frozen = replace(spec.recipe, head="freeze", head_start="backbone")
+    kept = predicted(config(num_labels=3), replace(spec, recipe=frozen), 2, 32)
+    assert kept.backbone == pytest.approx(usual().backbone, rel=0.1)
+    assert 0 < kept.member < usual().member, "which has no moments"
 
 
 @pytest.mark.parametrize(
