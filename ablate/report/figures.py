@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.report import canvas, figure_cells, figure_gains, figure_search, figure_seeds
+from ablate.report import (
+    canvas,
+    figure_cells,
+    figure_gains,
+    figure_lattice,
+    figure_search,
+    figure_seeds,
+)
 from ablate.report.canvas import Drawing
 from ablate.report.scope import PanelKey, Record, Source, panel_title, source
 from ablate.report.svgtext import svg
@@ -55,6 +62,13 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
         figure_cells.spread_panels,
         "How much is luck?",
         "Standard deviation between seeds. Shorter is steadier; a cell with one seed has none.",
+    ),
+    "lattice": (
+        figure_lattice.panels,
+        "Which combination?",
+        "One box per combination of parts, its filled squares the parts that it names, with its "
+        "mean and standard deviation between seeds; lines join combinations that differ by one "
+        "part. The stronger the shade, the higher the mean.",
     ),
     "search": (
         figure_search.panels,
