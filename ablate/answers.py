@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import certificate, results, revision
+from ablate import certificate, curves, results, revision
 from ablate import frame as table
 from ablate.claims import PlannedClaim, PlannedComparison
 from ablate.journal import State
@@ -47,6 +47,7 @@ def findings(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
     ).to_json()
+    document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
     return document

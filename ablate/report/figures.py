@@ -11,6 +11,7 @@ import pandas as pd
 from ablate.report import (
     canvas,
     figure_cells,
+    figure_curves,
     figure_gains,
     figure_lattice,
     figure_search,
@@ -62,6 +63,19 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
         figure_cells.spread_panels,
         "How much is luck?",
         "Standard deviation between seeds. Shorter is steadier; a cell with one seed has none.",
+    ),
+    "curves": (
+        figure_curves.score_panels,
+        "How did training go?",
+        "Mean score over the seeds that confirm, on the split that chooses; the band reaches from "
+        "the lowest seed to the highest. Where a figure has more than eight arms, bands are left "
+        "out.",
+    ),
+    "growth": (
+        figure_curves.growth_panels,
+        "What changed along the way?",
+        "What a method reports of itself as it trains, such as the ranks of all its updates "
+        "together: the mean over seeds, the band from the lowest to the highest.",
     ),
     "lattice": (
         figure_lattice.panels,
