@@ -32,8 +32,10 @@ def curves(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> list[dic
     for cell in plan.cells:
         trials = _finished(plan, state, cell)
         split, metric = cell.template.splits.search, facts[cell.task].primary
-        measured = [(metric, split, _values(trials, None))]
-        measured += [(name, None, _values(trials, name)) for name in _own(trials)]
+        measured: list[tuple[str, str | None, _Points]] = [
+            (metric, split, _values(trials, None)),
+            *((name, None, _values(trials, name)) for name in _own(trials)),
+        ]
         found += [
             {
                 "task": cell.task,

@@ -48,7 +48,10 @@ def test_scores_and_own_figures_are_two_figures() -> None:
     assert scores.title == "cola · held_out"
     said = texts(scores)
     assert {"accuracy", "training steps"} <= set(said)
-    assert said[-2:] == ["plain · n 2 to 3", "<b>grown</b> · n 2 to 3"]
+    assert [text for text in said if "· n" in text] == [
+        "plain · n 2 to 3",
+        "<b>grown</b> · n 2 to 3",
+    ]
     assert "<b>" not in scores.svg
     num_points, num_keys, num_bands = 6, 2, 2
     assert scores.svg.count("<use ") == num_points + num_keys + num_bands
