@@ -15,9 +15,9 @@ from ablate.report.figures import Panel
 from ablate.stats.findings import analyse
 
 
-def findings(data: pd.DataFrame, comparisons: Any = ()) -> dict[str, Any]:
-    """The findings document of a table."""
-    rng = np.random.default_rng(1)
+def findings(rows: Any, comparisons: Any = ()) -> dict[str, Any]:
+    """The findings document of a table, or of its rows."""
+    rng, data = np.random.default_rng(1), table.check(pd.DataFrame(rows))
     return analyse(data, comparisons=comparisons, claims=(), rng=rng).to_json()
 
 
