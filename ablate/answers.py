@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate import certificate, registered, tally
+from ablate import certificate, curves, registered, tally
 from ablate import frame as table
 from ablate.journal import Journal, State
 from ablate.ledger import Ledger
@@ -48,6 +48,7 @@ def _analysed(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) 
         looks=looks,
         planned_looks=plan.looks,
     ).to_json()
+    document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
     return document

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from ablate.fronts import fronts
 from ablate.report import canvas, words
 from ablate.report.canvas import MUTED, Drawing
 from ablate.report.scope import ArmKey, Record, Source, arm_key, direction, metric_of, records
@@ -40,14 +41,29 @@ def _cost(cells: Sequence[Record], arms: Mapping[ArmKey, int], metric: str, way:
         if low is not None and high is not None:
             ax.plot([x, x], [low, high], color=look.colour, linewidth=2.6, alpha=0.5, zorder=2)
         ax.plot([x], [cell["mean"]], look.marker, color=look.colour, markersize=8, zorder=3)
+    front = _front(cells, higher=not way.startswith("lower"))
+    steps = [(float(cell["trainable_parameters"]), float(cell["mean"])) for cell in front]
+    ax.plot(*zip(*steps, strict=True), color=MUTED, linewidth=1.2, linestyle="--", zorder=1)
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.08)
     _parameter_ticks(ax)
     canvas.name_axis(ax, "trainable parameters, log scale")
     canvas.name_height(ax, f"{metric}{f'  ·  {way}' if way else ''}")
+    best = {arm_key(cell) for cell in front}
     keys = [arm_key(cell) for cell in cells]
-    canvas.legend(ax, [canvas.look(arms[key], key.label) for key in keys], plot=_PLOT)
+    looks = [canvas.look(arms[key], f"{key.label} ★" if key in best else key.label) for key in keys]
+    canvas.legend(ax, looks, plot=_PLOT)
     return ax
+
+
+def _front(cells: Sequence[Record], *, higher: bool) -> list[Record]:
+    """The cells that no other beats by its mean with as few parameters, fewest first."""
+    scores = {
+        place: (float(cell["trainable_parameters"]), float(cell["mean"]))
+        for place, cell in enumerate(cells)
+    }
+    front = fronts(scores, (False, higher))[0]
+    return [cells[place] for place in sorted(front, key=scores.__getitem__)]
 
 
 def _parameter_ticks(ax: Axes) -> None:

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.report import canvas, figure_cells, figure_gains, figure_search, figure_seeds
+from ablate.report import (
+    canvas,
+    figure_cells,
+    figure_components,
+    figure_curves,
+    figure_gains,
+    figure_grid,
+    figure_lattice,
+    figure_power,
+    figure_search,
+    figure_seeds,
+)
 from ablate.report.canvas import Drawing
 from ablate.report.scope import PanelKey, Record, Source, panel_title, source
 from ablate.report.svgtext import svg
@@ -49,12 +60,52 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
     "cost": (
         figure_cells.cost_panels,
         "What does a parameter buy?",
-        "Mean score with its interval against the number of trainable parameters.",
+        "Mean score with its interval against the number of trainable parameters. The line joins "
+        "arms that no other beats with as few parameters, which the key marks with a star.",
     ),
     "spread": (
         figure_cells.spread_panels,
         "How much is luck?",
         "Standard deviation between seeds. Shorter is steadier; a cell with one seed has none.",
+    ),
+    "components": (
+        figure_components.panels,
+        "Where does luck come from?",
+        "The spread of all scores that goes with the arm, with the seed that arms share, and with "
+        "neither, each with its share of the variance. Grey bars rest on too few arms or seeds.",
+    ),
+    "power": (
+        figure_power.panels,
+        "What could these seeds find?",
+        "The smallest true difference that would be found with a chance of 80 % at the strictest "
+        "level of its family, as seeds grow, were the spread what it was. The hollow mark is where "
+        "the study stands.",
+    ),
+    "curves": (
+        figure_curves.score_panels,
+        "How did training go?",
+        "Mean score over the seeds that confirm, on the split that chooses; the band reaches from "
+        "the lowest seed to the highest. Where a figure has more than eight arms, bands are left "
+        "out.",
+    ),
+    "growth": (
+        figure_curves.growth_panels,
+        "What changed along the way?",
+        "What a method reports of itself as it trains, such as the ranks of all its updates "
+        "together: the mean over seeds, the band from the lowest to the highest.",
+    ),
+    "grid": (
+        figure_grid.panels,
+        "Does one factor depend on another?",
+        "Mean and standard deviation where two factors cross; the stronger the shade, the higher "
+        "the mean. Below it the test of whether the one factor's effect depends on the other.",
+    ),
+    "lattice": (
+        figure_lattice.panels,
+        "Which combination?",
+        "One box per combination of parts, its filled squares the parts that it names, with its "
+        "mean and standard deviation between seeds; lines join combinations that differ by one "
+        "part. The stronger the shade, the higher the mean.",
     ),
     "search": (
         figure_search.panels,

@@ -13,7 +13,7 @@ from ablate.report.scope import ArmKey, PanelKey, Record
 from ablate.report.words import Verdict
 
 Row = dict[str, Any]
-_SOURCES = {
+SOURCES = {
     "arm": "which arm",
     "seed": "which seed, for all arms alike",
     "residual": "luck of one arm at one seed",
@@ -274,7 +274,7 @@ def components(findings: Record) -> list[Row]:
     return [
         {
             "task": scope.panel_title(panel, panels),
-            "source": _SOURCES.get(str(item.get("source")), scope.text(item.get("source"))),
+            "source": SOURCES.get(str(item.get("source")), scope.text(item.get("source"))),
             "sd": words.number(item.get("sd"), scope.decimals(findings, panel.task)),
             "sd_raw": words.finite(item.get("sd")),
             "share": words.percent(item.get("share")),

@@ -12,6 +12,7 @@ from ablate.stats.finding import Finding, Verdict
 from ablate.stats.multiplicity import holm
 from ablate.stats.power import (
     detectable_effect,
+    detectable_effects,
     seeds_for_effect,
     seeds_for_equivalence,
     seeds_for_ratio,
@@ -84,12 +85,16 @@ def _mean_verdict(finding: Finding, by: float) -> Verdict:
 
 
 def _detectable(finding: Finding, alpha: float) -> Mapping[str, Any]:
-    """The effect that this many seeds find with power .8 at the family's strictest level."""
+    """The effect that seeds find with power .8 at the family's strictest level.
+
+    `detectable_effect` is that of the seeds there are, `detectable` pairs numbers of seeds with it.
+    """
     sd = finding.details.get("sd")
     if not finding.paired or sd is None or sd == 0:
         return {}
     effect = detectable_effect(finding.n, alpha=alpha)
-    return {"detectable_effect": None if effect is None else effect * sd}
+    curve = [(n, found * sd) for n, found in detectable_effects(alpha)]
+    return {"detectable_effect": None if effect is None else effect * sd, "detectable": curve}
 
 
 def _seeds_needed(one: Draft, alpha: float) -> int | None:

@@ -10,6 +10,8 @@ from ablate.stats.status import Array
 
 TARGET = 0.8
 MOST_SEEDS = 10_000
+CURVE_SEEDS = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+"""Where power curves are computed."""
 _TAIL = 1e-14
 
 
@@ -48,6 +50,13 @@ def detectable_effect(n: int, *, alpha: float, target: float = TARGET) -> float 
     while power(n, high, alpha=alpha) < target:
         high *= 2
     return float(brentq(lambda e: power(n, e, alpha=alpha) - target, 0.0, high, xtol=1e-6))
+
+
+@cache
+def detectable_effects(alpha: float) -> tuple[tuple[int, float], ...]:
+    """The detectable effect at each of `CURVE_SEEDS`, as pairs with the seeds."""
+    found = ((n, detectable_effect(n, alpha=alpha)) for n in CURVE_SEEDS)
+    return tuple((n, effect) for n, effect in found if effect is not None)
 
 
 def seeds_for_effect(effect: float, *, alpha: float, target: float = TARGET) -> int | None:

@@ -24,8 +24,9 @@ def every_svg(drawn: dict[str, Figure]) -> dict[str, str]:
     return {panel.name: panel.svg for figure in drawn.values() for panel in figure.panels}
 
 
-def test_five_figures_with_a_panel_a_task(drawn: dict[str, Figure]) -> None:
-    assert tuple(drawn) == figures.NAMES
+def test_what_the_data_allow_is_drawn_with_a_panel_a_task(drawn: dict[str, Figure]) -> None:
+    assert tuple(drawn) == ("gains", "seeds", "cost", "spread", "search")
+    assert tuple(drawn) == tuple(name for name in figures.NAMES if name in drawn)
     titles = {name: [panel.title for panel in figure.panels] for name, figure in drawn.items()}
     assert titles["gains"] == ["cola", "rte", "all tasks"]
     assert titles["seeds"] == titles["cost"] == titles["spread"] == ["cola", "rte"]

@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 from statsmodels.stats.power import TTestPower
 
 from ablate.stats.power import (
+    CURVE_SEEDS,
+    TARGET,
     detectable_effect,
+    detectable_effects,
     equivalence_power,
     power,
     seeds_for_effect,
@@ -77,3 +80,11 @@ def test_seeds_for_equivalence() -> None:
     assert seeds_for_equivalence(0.0, 1.0, alpha=0.05) == 11
     assert seeds_for_equivalence(1.0, 1.0, alpha=0.05) is None
     assert equivalence_power(5, 2.0, 1.0, alpha=0.05) == 0
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 45])
+def test_a_power_curve_is_found_with_the_target_power_at_each_of_its_seeds(alpha: float) -> None:
+    curve = detectable_effects(alpha)
+    assert tuple(n for n, _ in curve) == CURVE_SEEDS
+    for n, effect in curve:
+        assert power(n, effect, alpha=alpha) == pytest.approx(TARGET, abs=1e-4)
