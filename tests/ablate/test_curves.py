@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_training import FACTS, STEPS, nobody_crashes, planned, score, undisturbed
 
-from ablate import results
+from ablate import tally
 from ablate.curves import curves
 from ablate.journal import State, Trial
 from ablate.plan import Plan
@@ -22,7 +22,7 @@ def ran(folder: Path, fate: Any = nobody_crashes, **changes: Any) -> tuple[Plan,
 def best(made: Plan, state: State, place: int) -> list[Trial]:
     """The trials that confirm the best values of a cell."""
     cell = made.cells[place]
-    return [state.trials[spec.id] for spec in results.confirmation(made, state, cell)[0][1]]
+    return [state.trials[spec.id] for spec in tally.confirmation(made, state, cell)[0][1]]
 
 
 def test_a_curve_is_the_mean_over_the_seeds_that_confirm_the_best_values(tmp_path: Path) -> None:

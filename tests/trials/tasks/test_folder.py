@@ -127,8 +127,9 @@ group: 3
         ("primary: accuracy", "primary: mine.py:cost", "7: primary: 'mine.py:cost' is not among"),
         (
             "[accuracy, f1]",
-            "[accuracy, mine.py:cost]",
-            "6: metrics[1]: no file mine.py is loaded; a study names it in `use`, a check by --use",
+            "[accuracy, nowhere.py:cost]",
+            "6: metrics[1]: no file nowhere.py is loaded; a study names it in `use`, a check by "
+            "--use",
         ),
         ("labels: [no, yes]", "labels: [no, no]", "5: labels: names something twice: no, no"),
         ("labels: [no, yes]", "labels: [a, b, c]", "6: metrics[1]: 'f1' needs two labels"),
