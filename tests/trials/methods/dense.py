@@ -47,14 +47,15 @@ def deltas(method: Method, p: dict[str, Tensor]) -> list[NDArray[Any]]:
     return list(method.update(p).delta().numpy())
 
 
-def stuck(method: Method, steps: int = 3) -> set[str]:
+def stuck(method: Method, sites: tuple[Site, ...] = SITES, steps: int = 3) -> set[str]:
     """What is to be trained and has not moved after some steps towards another change."""
-    p = started(method)
+    p = started(method, sites)
     trained = set(p) - method.frozen() - method.buffers()
     leaves = {k: v.clone().requires_grad_(k in trained) for k, v in p.items()}
     optimiser = torch.optim.SGD([leaves[k] for k in trained], lr=0.1)
     stream = torch.Generator().manual_seed(3)
-    target = torch.randn(2, 10, 7, generator=stream, dtype=torch.float64)
+    shape = (len(sites), sites[0].outputs, sites[0].inputs)
+    target = torch.randn(*shape, generator=stream, dtype=torch.float64)
     for _ in range(steps):
         optimiser.zero_grad()
         (method.update(leaves).delta() - target).square().sum().backward()

@@ -151,6 +151,21 @@ def test_a_zero_core_is_refused_where_it_would_never_train(structure: str) -> No
         complete("mtlora", given)
 
 
+@pytest.mark.parametrize("structure", ["shim", "dtsm"])
+def test_a_zero_core_of_slices_is_as_wide_as_they_are_together(structure: str) -> None:
+    method = MTLoRA(structure=structure, rank=4, initial="zero_core")
+    sites = slices("query", "key", "value")
+    p = started(method, sites)
+    assert not np.any(deltas(method, p))
+    assert (p["a"].shape, p["b"].shape) == ((2, 12, 7), (2, 15, 4))
+    assert bool(p["a"].any())
+    assert bool(p["b"].any())
+    for name in ("c", "d") if structure == "dtsm" else ("c",):
+        assert p[name].shape == (2, 12, 12)
+        assert not p[name].any()
+    assert not stuck(method, sites)
+
+
 def test_it_is_paired_with_lora_at_one_seed() -> None:
     ours, lora = started(MTLoRA(structure="ctcm", rank=4)), started(LoRA(rank=4))
     assert torch.equal(ours["a"], lora["a"])
