@@ -16,6 +16,7 @@ from ablate import frame as table
 from ablate.journal import Journal, State
 from ablate.ledger import Ledger
 from ablate.plan import Plan
+from ablate.predictions import Stored
 from ablate.resolve import Resolved
 from ablate.rounds import SEED_OF_RESAMPLING
 from ablate.stats.findings import analyse
@@ -25,19 +26,22 @@ from trials.tasks.overlap import LARGE, overlaps, used_parts
 
 
 def findings(
-    resolved: Resolved, state: State, data: pd.DataFrame, ledger: Ledger
+    resolved: Resolved, state: State, data: pd.DataFrame, ledger: Ledger, folder: StudyFolder
 ) -> dict[str, Any]:
     """The content of `findings.json`: the plan's comparisons and claims on these data.
 
     To make them is a look, which the ledger has afterwards.
     """
-    document = _analysed(resolved, state, data, ledger.count(data))
+    document = _analysed(resolved, state, data, ledger.count(data), folder)
     ledger.note(data, document["findings"], time.time())
     return document
 
 
-def _analysed(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) -> dict[str, Any]:
+def _analysed(
+    resolved: Resolved, state: State, data: pd.DataFrame, looks: int, folder: StudyFolder
+) -> dict[str, Any]:
     plan = resolved.plan
+    labels = {name: task.definition.labels for name, task in resolved.tasks.items()}
     document = analyse(
         data,
         comparisons=registered.comparisons(plan, state, data),
@@ -47,6 +51,7 @@ def _analysed(resolved: Resolved, state: State, data: pd.DataFrame, looks: int) 
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         looks=looks,
         planned_looks=plan.looks,
+        predictions=Stored(folder.path / "trials", labels),
     ).to_json()
     document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
@@ -86,7 +91,7 @@ def write_answers(
 
     data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
-    document = findings(resolved, state, data, Ledger(folder, state, record))
+    document = findings(resolved, state, data, Ledger(folder, state, record), folder)
     return write(data, document, about(resolved, state, tracking), to or folder.report)
 
 

@@ -169,7 +169,8 @@ class Ablation:
         """The content of `findings.json`, on the results so far."""
         state = self.state
         data = tally.frame(self.resolved.plan, state, self.resolved.facts)
-        return answers.findings(self.resolved, state, data, Ledger(self.folder, state))
+        ledger = Ledger(self.folder, state)
+        return answers.findings(self.resolved, state, data, ledger, self.folder)
 
     def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.
@@ -256,6 +257,29 @@ class Ablation:
         return known.result, last.result
 
 
+def findings_of_table(
+    path: Path,
+    *,
+    baselines: Sequence[Mapping[str, Any]],
+    level: float = 0.95,
+    margin: float | None = None,
+) -> dict[str, Any]:
+    """The content of `findings.json` of any table; see `ablate.frame` for its columns.
+
+    Args:
+        path: a CSV or Parquet file.
+        baselines: patterns of the arms to compare with; the table's first arm when empty.
+        level: confidence of intervals.
+        margin: largest difference that does not matter.
+
+    Raises:
+        UserError: mistakes in the table, or a baseline that matches no arm.
+    """
+    from ablate import frame as table
+
+    return _analysed(table.read(path), baselines, level, margin)
+
+
 def report_table(
     source: Path | pd.DataFrame,
     to: Path,
@@ -269,9 +293,7 @@ def report_table(
     Args:
         source: a CSV or Parquet file, or the checked table of one study.
         to: folder to write.
-        baselines: patterns of the arms to compare with; the table's first arm when empty.
-        level: confidence of intervals.
-        margin: largest difference that does not matter.
+        baselines, level, margin: as `findings_of_table`.
 
     Returns:
         The page.
@@ -281,30 +303,43 @@ def report_table(
     """
     from ablate import frame as table
     from ablate.report.render import write
-    from ablate.stats.comparison import against_baselines
-    from ablate.stats.findings import analyse
 
-    if not 0.5 < level < 1:
-        raise UserError(f"--level must be between 0.5 and 1, but got {level}")
     data = table.read(source) if isinstance(source, Path) else source
     name = source.stem if isinstance(source, Path) else str(data["study"].iloc[0])
     place = source.name if isinstance(source, Path) else "MLflow"
-    chosen = list(baselines) or [{"arm": str(data["arm"].iloc[0])}]
-    comparisons = against_baselines(data, chosen, margin=margin)
-    document = analyse(
-        data,
-        comparisons=comparisons,
-        claims=(),
-        level=level,
-        margin=margin,
-        rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
-    ).to_json()
+    document = _analysed(data, baselines, level, margin)
     context = {
         "study": name,
         "version": answers.package_version(),
         "caveats": [f"Read from {place}; what ran is known only as far as its columns say."],
     }
     return write(data, document, context, to)
+
+
+def _analysed(
+    data: pd.DataFrame,
+    baselines: Sequence[Mapping[str, Any]],
+    level: float,
+    margin: float | None,
+) -> dict[str, Any]:
+    from ablate.stats.comparison import against_baselines
+    from ablate.stats.findings import analyse
+
+    if not 0.5 < level < 1:
+        raise UserError(f"--level must be between 0.5 and 1, but got {level}")
+    if margin is not None and not margin > 0:
+        raise UserError(f"--margin must be above 0, but got {margin}")
+    if data.empty:
+        raise UserError("the table has no rows")
+    chosen = list(baselines) or [{"arm": str(data["arm"].iloc[0])}]
+    return analyse(
+        data,
+        comparisons=against_baselines(data, chosen, margin=margin),
+        claims=(),
+        level=level,
+        margin=margin,
+        rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
+    ).to_json()
 
 
 def _lists(flags: Mapping[str, Any]) -> dict[str, Any]:

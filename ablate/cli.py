@@ -190,6 +190,42 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _machine(parser)
 
 
+def _counts(text: str) -> list[int]:
+    """`5,10,20` as numbers."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected N[,...], but got {text}") from None
+
+
+def _power(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=f"a pilot: {_STUDY}")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--from", dest="table", metavar="FILE", help="a pilot: CSV or Parquet")
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE[,...]",
+        help="pattern of the pilot's arms to compare with (with --from; repeatable)",
+    )
+    group = parser.add_argument_group("assumptions (in the metric's unit)")
+    group.add_argument("--effect", type=float, help="mean difference (default: one sd of it)")
+    group.add_argument("--sd", type=float, help="of each arm from seed to seed")
+    group.add_argument("--correlation", type=float, help="of the arms over seeds (default: 0)")
+    group.add_argument("--margin", type=float, help="of equivalence (default: one sd of it)")
+    group.add_argument("--ratio", type=float, help="of the arms' sds (default: 2)")
+    group.add_argument(
+        "--seeds", type=_counts, metavar="N[,...]", help="default: 3,5,8,10,15,20,30,50"
+    )
+    group.add_argument("--comparisons", type=int, help="adjusted together (default: the pilot's)")
+    group.add_argument("--power", type=float, default=0.8, help="wanted (default: 0.8)")
+    group.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
+    parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg file")
+    _json(parser)
+    _machine(parser)
+
+
 def _count(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", required=True, help="name, folder or hub id")
     parser.add_argument("--method", required=True)
@@ -275,6 +311,7 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "best": ("the best configurations, from MLflow", _best),
     "compare": ("two arms or groups of arms on shared seeds, from MLflow", _compare),
     "report": ("findings and page, of a study or of any table", _report),
+    "power": ("the effect that so many seeds can show, and the seeds that it needs", _power),
     "export": ("a trial as a LoRA of the peft library or merged; a search for Optuna", _export),
     "reproduce": ("train a trial again, alone, and compare", _reproduce),
     "count": ("how many numbers a method trains on a backbone", _count),

@@ -49,6 +49,7 @@ _FREE_TEXT = ("reason", "device", "environment", "trial_id", "reused_from")
 _VOCABULARY = {"stage": STAGES, "direction": DIRECTIONS, "status": STATUSES}
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _NAMED_ROWS = 5
+_MOST = 1e100
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -261,6 +262,9 @@ def _numbers(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
         odd = given[numbers.isna() & given.notna()].astype(str).str.strip().str.lower()
         wrong[odd.index] |= ~odd.isin(["nan", "none", ""])
         problems += _wrong_rows(given, wrong, name, "not a finite number")
+        if name == "score":
+            large = (numbers.abs() > _MOST) & ~wrong
+            problems += _wrong_rows(numbers.map("{:g}".format), large, name, "too large to square")
         table = table.assign(**{name: numbers})
     seeds = table["seed"]
     whole = (seeds == np.floor(seeds)) & (seeds.abs() < 2.0**63)

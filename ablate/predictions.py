@@ -8,7 +8,8 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.stats.cells import Cell
+from ablate.stats.evaluation import Said
 from trials.errors import UserError, nearest
 from trials.spec import predictions_file
 
@@ -121,6 +123,36 @@ def by_example(
         columns=pd.Index(ids[0] if ids else [], name="id"),
     )
     return ByExample(values, tuple(missing))
+
+
+class Stored:
+    """What the confirmed trials of a study said of the examples that are reported."""
+
+    def __init__(self, trials: Path, labels: Mapping[str, Sequence[str]]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            trials: the folder of the study's trials.
+            labels: task -> names of its labels by id; empty for a regression.
+        """
+        self._trials, self._labels = trials, labels
+
+    def __call__(self, cell: Cell) -> Mapping[int, Said]:
+        """The predictions of a cell by seed; those that are there and whole."""
+        found = {}
+        for seed, trial in cell.trials.items():
+            if cell.split is not None:
+                with suppress(UserError):
+                    found[seed] = self._said(cell.task, read(self._trials / trial, cell.split))
+        return found
+
+    def _said(self, task: str, table: pd.DataFrame) -> Said:
+        names = self._labels.get(task, ())
+        columns = [table["label"], table["prediction"]]
+        if names:
+            columns = [column.map({name: i for i, name in enumerate(names)}) for column in columns]
+        labels, said = (column.to_numpy(dtype=np.float64) for column in columns)
+        return Said(tuple(map(str, table.index)), labels, said, len(names) or None)
 
 
 def _probability(said: Any, outputs: Sequence[float] | None) -> float:

@@ -44,20 +44,20 @@ def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
     return report_table(
         queries.read([given.study], machine(given)) if tracked else Path(given.table),
         Path(given.out or "report"),
-        baselines=[_pattern(text) for text in given.baseline],
+        baselines=[pattern(text) for text in given.baseline],
         level=0.95 if given.level is None else given.level,
         margin=given.margin,
     )
 
 
-def _pattern(text: str) -> Mapping[str, Any]:
+def pattern(text: str) -> Mapping[str, Any]:
     """`method=lora,rank=8` as a pattern."""
     from trials import yaml
 
-    pattern = {}
+    fields = {}
     for part in text.split(","):
         key, separator, value = part.partition("=")
         if not separator or not key.strip():
             raise UserError(f"--baseline {text}: expected KEY=VALUE, separated by commas")
-        pattern[key.strip()] = yaml.parse(value, file=f"--baseline {text}").value
-    return pattern
+        fields[key.strip()] = yaml.parse(value, file=f"--baseline {text}").value
+    return fields

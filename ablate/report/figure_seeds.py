@@ -11,6 +11,7 @@ from ablate.report import canvas, words
 from ablate.report.canvas import MUTED, Drawing
 from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direction, text
 
+MOST_LINES = 60
 _ROW_MEAN, _ROW_RUNS = -0.12, 0.16  # the mean lies just above the runs it sums up
 
 
@@ -33,10 +34,13 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
     places = {arm_key(cell): place for place, cell in enumerate(cells)}
     _seed_lines(ax, rows, places)
     decimals = words.decimals_for([cell.get("mean") for cell in cells])
+    scores_of: dict[ArmKey, list[float]] = {}
+    for row in rows:
+        scores_of.setdefault(arm_key(row), []).append(row["score"])
     for place, cell in enumerate(cells):
         key = arm_key(cell)
         look = canvas.look(arms[key], key.label)
-        scores = [row["score"] for row in rows if arm_key(row) == key]
+        scores = scores_of.get(key, [])
         ax.plot(
             scores, [place + _ROW_RUNS] * len(scores), look.marker, color=look.colour,
             markersize=5.5, alpha=0.75, markeredgewidth=0, linestyle="none", zorder=3,
@@ -52,12 +56,15 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
 
 
 def _seed_lines(ax: Axes, rows: Sequence[Record], places: Mapping[ArmKey, int]) -> None:
-    """A thin line through the runs of each seed, from the first arm to the last."""
+    """A thin line through the runs of each seed, from the first arm to the last.
+
+    None beyond `MOST_LINES` seeds, where they would hide the runs.
+    """
     seeds: dict[Any, list[tuple[float, float]]] = {}
     for row in rows:
         if (place := places.get(arm_key(row))) is not None and not words.missing(row.get("seed")):
             seeds.setdefault(row["seed"], []).append((place + _ROW_RUNS, row["score"]))
-    for points in seeds.values():
+    for points in seeds.values() if len(seeds) <= MOST_LINES else ():
         ordered = sorted(points)
         ax.plot(
             [score for _, score in ordered], [place for place, _ in ordered],

@@ -54,8 +54,8 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
     "seeds": (
         figure_seeds.panels,
         "Every seed, nothing hidden",
-        "One mark per finished run; thin lines join the runs of one seed. The bar above the marks "
-        "is the mean with its interval.",
+        "One mark per finished run; thin lines join the runs of one seed (up to "
+        f"{figure_seeds.MOST_LINES} seeds). The bar above the marks is the mean with its interval.",
     ),
     "cost": (
         figure_cells.cost_panels,

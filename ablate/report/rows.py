@@ -15,6 +15,8 @@ from ablate.report.words import Verdict
 Row = dict[str, Any]
 SOURCES = {
     "arm": "which arm",
+    "task": "which task",
+    "arm_by_task": "luck of one arm on one task",
     "seed": "which seed, for all arms alike",
     "residual": "luck of one arm at one seed",
 }
@@ -75,8 +77,10 @@ def comparisons(found: Sequence[Record], findings: Record) -> list[Row]:
         groups.setdefault(_scale_of(finding), []).append(finding)
     extents = {key: extent(group, "estimate", zero=True) for key, group in groups.items()}
     titles = [scope.finding_panel(finding) for finding in found]
+    digits = {task: scope.decimals(findings, task) for task in {panel.task for panel in titles}}
     return [
-        _comparison(finding, findings, extents[_scale_of(finding)], titles) for finding in found
+        _comparison(finding, findings, extents[_scale_of(finding)], titles, digits)
+        for finding in found
     ]
 
 
@@ -87,10 +91,14 @@ def _scale_of(finding: Record) -> tuple[PanelKey, str, bool]:
 
 
 def _comparison(
-    finding: Record, findings: Record, within: Extent, panels: Sequence[PanelKey]
+    finding: Record,
+    findings: Record,
+    within: Extent,
+    panels: Sequence[PanelKey],
+    digits_of: Mapping[str, int],
 ) -> Row:
     panel = scope.finding_panel(finding)
-    digits = scope.decimals(findings, panel.task)
+    digits = digits_of[panel.task]
     cells: Sequence[Record] = findings.get("cells") or []
     sides = {name: finding.get(name) or {} for name in ("treatment", "control")}
     return {
@@ -267,30 +275,44 @@ def variance_findings(findings: Record) -> list[Record]:
     return listed + [finding for finding in among if finding.get("id") not in known]
 
 
+def sources(findings: Record) -> list[Record]:
+    """Where variance comes from: on each task, then over all tasks of each backbone."""
+    over_tasks = [one for group in findings.get("over_tasks") or [] for one in group["variance"]]
+    return [item for item in findings.get("variance") or [] if "source" in item] + over_tasks
+
+
 def components(findings: Record) -> list[Row]:
-    """Where variance comes from: a row for each source on each task."""
-    found = [item for item in findings.get("variance") or [] if "source" in item]
-    panels = [scope.panel_key(item) for item in found]
+    """A row for each source of variance; its interval stands where few levels allow no more."""
+    found = sources(findings)
+    panels = [_panel_of(item) for item in found]
     return [
-        {
-            "task": scope.panel_title(panel, panels),
-            "source": SOURCES.get(str(item.get("source")), scope.text(item.get("source"))),
-            "sd": words.number(item.get("sd"), scope.decimals(findings, panel.task)),
-            "sd_raw": words.finite(item.get("sd")),
-            "share": words.percent(item.get("share")),
-            "share_raw": words.finite(item.get("share")),
-            "levels": words.count(item.get("levels")),
-            "notes": [
-                *notes(item),
-                *(
-                    [("quiet", "estimated below zero, shown as zero")]
-                    if item.get("clipped")
-                    else []
-                ),
-            ],
-        }
+        _component(item, scope.panel_title(panel, panels), scope.decimals(findings, panel.task))
         for item, panel in zip(found, panels, strict=True)
     ]
+
+
+def _panel_of(item: Record) -> PanelKey:
+    panel = scope.panel_key(item)
+    return panel if panel.task else PanelKey("all tasks", panel.backbone)
+
+
+def _component(item: Record, title: str, digits: int) -> Row:
+    few = item.get("status") == "insufficient_n"
+    interval = words.interval(item.get("ci_low"), item.get("ci_high"), digits)
+    said = [] if few else notes(item)
+    said += [("warn", "too few levels: an interval only")] if few else []
+    said += [("quiet", "estimated below zero, shown as zero")] if item.get("clipped") else []
+    return {
+        "task": title,
+        "source": SOURCES.get(str(item.get("source")), scope.text(item.get("source"))),
+        "sd": interval if words.missing(item.get("sd")) else words.number(item["sd"], digits),
+        "sd_raw": words.finite(item.get("sd")),
+        "interval": interval,
+        "share": words.percent(item.get("share")),
+        "share_raw": words.finite(item.get("share")),
+        "levels": words.count(item.get("levels")),
+        "notes": said,
+    }
 
 
 def failures(frame: pd.DataFrame, findings: Record) -> list[Row]:

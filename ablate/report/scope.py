@@ -198,7 +198,8 @@ def _of_panel(
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as dictionaries of plain values."""
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+    found = rows.astype(object).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def lookup(cells: Sequence[Record], panel: PanelKey, side: Record | None) -> Record:

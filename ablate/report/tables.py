@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ def exact(value: Any) -> str:
     """One CSV field: floats by `repr` so that they read back equal, text safe in a spreadsheet."""
     if missing(value):
         return ""
-    value = plain(value)
-    if value is None:
+    if type(value) not in (str, float, int):
+        value = plain(value)
+    if value is None or (isinstance(value, float) and math.isinf(value)):
         return ""
     if isinstance(value, bool):
         return str(value)
@@ -96,13 +98,36 @@ def cells_csv(cells: Sequence[Mapping[str, Any]]) -> str:
 
 def findings_csv(findings: Sequence[Mapping[str, Any]]) -> str:
     """One line per finding; treatment and control are columns with those prefixes."""
-    unwrap = {"treatment": "treatment.", "control": "control."}
+    unwrap = {"treatment": "treatment.", "control": "control.", "examples": "examples."}
     return text([flat(finding, unwrap=unwrap) for finding in findings], FINDING_COLUMNS)
+
+
+def over_tasks_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """One line per backbone and arm over all tasks: mean rank and interquartile mean."""
+    rows = [
+        {"backbone": one.get("backbone"), **flat(arm, unwrap={"iqm": "iqm."})}
+        for one in found
+        for arm in one.get("arms") or []
+    ]
+    columns = ("backbone", "arm", "label", "mean_rank", "iqm.estimate", "iqm.low", "iqm.high")
+    return text([{k: v for k, v in row.items() if k != "profile"} for row in rows], columns)
+
+
+def pairs_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """One line per backbone and pair of arms over all tasks."""
+    rows = [
+        {"backbone": one.get("backbone"), **pair}
+        for one in found
+        for pair in one.get("pairs") or []
+    ]
+    columns = ("backbone", "treatment", "control", "n", "estimate", "ci_low", "ci_high", "p_value",
+               "p_adjusted", "status")  # fmt: skip
+    return text(rows, columns)
 
 
 def trials_csv(frame: pd.DataFrame) -> str:
     """The frame itself, a line per row, in its own column order."""
     names = [str(name) for name in frame.columns]
-    columns = [frame[name].tolist() for name in frame.columns]
+    columns = [frame[name].astype(object).tolist() for name in frame.columns]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     return text(rows, names)

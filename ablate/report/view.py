@@ -75,7 +75,9 @@ def csv_files(findings: Record) -> dict[str, str]:
         "variance": tables.findings_csv(rows.variance_findings(findings)),
         "beside": tables.text(findings.get("beside") or [], ()),
         "averages": tables.text(findings.get("averages") or [], ()),
-        "components": tables.text([i for i in findings.get("variance") or [] if "source" in i], ()),
+        "components": tables.text(rows.sources(findings), ()),
+        "over_tasks": tables.over_tasks_csv(findings.get("over_tasks") or []),
+        "pairs": tables.pairs_csv(findings.get("over_tasks") or []),
     }
 
 

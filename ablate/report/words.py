@@ -112,7 +112,9 @@ def missing(value: Any) -> bool:
     """Whether a scalar carries no value: None, NaN or pandas' NA. Containers always carry one."""
     if value is None:
         return True
-    if isinstance(value, str | bytes | dict | list | tuple | set):
+    if isinstance(value, float):  # first: most values are, and pandas takes longer to ask
+        return math.isnan(value)
+    if isinstance(value, str | int | bytes | dict | list | tuple | set):
         return False
     return bool(pd.isna(value))
 

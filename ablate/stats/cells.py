@@ -71,7 +71,7 @@ def collect(frame: pd.DataFrame) -> Cells:
     tuned = nuisances(frame)
     splits = report_splits(frame)
     confirmed: dict[Key, list[Row]] = {}
-    columns = frame.drop(columns=["environment", "reason"])
+    columns = frame.drop(columns=["environment", "reason"]).astype(object)
     for row in columns.to_dict("records"):
         rows = confirmed.setdefault((row["task"], row["backbone"], row["arm"]), [])
         if row["stage"] in CONFIRM_STAGES:
@@ -149,7 +149,7 @@ def _search_means(frame: pd.DataFrame) -> _Ranking:
     ]  # fmt: skip
     tuned = nuisances(frame)
     found: dict[tuple[str, str, str, _Configuration], dict[str, list[float]]] = {}
-    for row in rows.to_dict("records"):
+    for row in rows.astype(object).to_dict("records"):
         key = (row["task"], row["backbone"], row["arm"], _configuration(row, tuned))
         score = -row["score"] if row["direction"] == "lower" else row["score"]
         found.setdefault(key, {}).setdefault(row["split"], []).append(score)

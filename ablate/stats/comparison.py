@@ -13,6 +13,7 @@ Kind = Literal["mean", "variance", "equivalence"]
 Pick = Literal["treatment", "control", "both"]
 Fields = Mapping[str, Any]
 BASELINE_FAMILY = "baselines"
+_NAMED_ARMS = 12
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def against_baselines(
     fields = arm_fields(frame)
     known = {arm: {**values, "arm": arm} for arm, values in fields.items()}
     problems = [
-        Problem(f"no arm matches the baseline {_words(b)}{_hint(known, b)}", key="baselines")
+        Problem(
+            f"no arm matches the baseline {_words(b)}{_hint(known, b)}; {_arms(known)}",
+            key="baselines",
+        )  # fmt: skip
         for b in baselines
         if not any(matches(values, b) for values in known.values())
     ]
@@ -188,6 +192,13 @@ def _comparison(
 
 def _words(pattern: Fields) -> str:
     return ", ".join(f"{key}={value}" for key, value in pattern.items())
+
+
+def _arms(known: Mapping[str, Fields]) -> str:
+    """The arms that there are, the first of them where they are many."""
+    named = list(known)[:_NAMED_ARMS]
+    more = f" and {len(known) - len(named)} more" if len(known) > len(named) else ""
+    return f"the table has {', '.join(named)}{more}"
 
 
 def _hint(known: Mapping[str, Fields], pattern: Fields) -> str:

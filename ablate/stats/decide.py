@@ -9,15 +9,18 @@ import numpy as np
 from ablate.stats.draft import Draft
 from ablate.stats.equivalence import verdict as equivalence_verdict
 from ablate.stats.finding import Finding, Verdict
-from ablate.stats.multiplicity import holm
+from ablate.stats.multiplicity import adjust, adjustment
 from ablate.stats.power import (
     detectable_effect,
     detectable_effects,
+    detectable_margin,
+    detectable_ratio,
     seeds_for_effect,
     seeds_for_equivalence,
     seeds_for_ratio,
 )
 from ablate.stats.robust import failure_p, rank_test
+from ablate.stats.signflip import fewest_pairs
 
 Generators = Callable[[str], np.random.Generator]
 
@@ -31,35 +34,67 @@ def decide(drafts: Sequence[Draft], *, level: float, generators: Generators) -> 
         generators: a finding's own random generator, by its id.
 
     Returns:
-        The findings, in the same order. Families are adjusted by Holm's method.
+        The findings, in the same order. What was registered is adjusted by Holm's method within
+        its family, what was not by Benjamini and Hochberg's.
     """
-    families: dict[str, list[Draft]] = {}
+    families: dict[tuple[str, bool], list[Draft]] = {}
     for one in drafts:
-        families.setdefault(one.finding.family, []).append(one)
+        families.setdefault((one.finding.family, one.finding.confirmatory), []).append(one)
     done: dict[str, Finding] = {}
-    for family in families.values():
-        adjusted = holm([one.finding.p_value for one in family])
+    for (_, confirmatory), family in families.items():
+        rivals = [one.finding.p_value for one in family]
+        adjusted = adjust(rivals, confirmatory=confirmatory)
         for i, one in enumerate(family):
             finding = _decided(one, adjusted[i], len(family), 1 - level)
-            rivals = [other.finding.p_value for other in family]
             done[finding.id] = _robust(one, finding, rivals, i, 1 - level, generators)
     return tuple(done[one.finding.id] for one in drafts)
 
 
 def _decided(one: Draft, p_adjusted: float | None, size: int, alpha: float) -> Finding:
-    finding = replace(one.finding, p_adjusted=p_adjusted)
+    named = adjustment(confirmatory=one.finding.confirmatory)
+    finding = replace(one.finding, p_adjusted=p_adjusted, adjustment=named)
     p_difference = None if one.p_difference is None else min(1.0, size * one.p_difference)
     p_beyond = None if one.p_beyond is None else min(1.0, size * one.p_beyond)
     seen = _verdict(one, p_adjusted, p_difference, alpha)
     outside = p_beyond is not None and p_beyond <= alpha
-    details = {**finding.details, **_detectable(finding, alpha / size)}
+    details = {**finding.details, **_detectable(one, alpha / size)}
     below = finding.estimate is not None and finding.estimate < one.comparison.by
     if one.comparison.kind == "mean" and p_adjusted is not None:
         details["below_by"] = below and p_adjusted <= alpha
     if one.comparison.kind == "equivalence":
         details |= {"p_difference_adjusted": p_difference, "beyond_margin": outside}
-    needed = _seeds_needed(one, alpha / size) if seen in ("undecided", "different") else None
+    if seen not in ("undecided", "different"):
+        return replace(finding, verdict=seen, details=details)
+    needed, fewest = _seeds_needed(one, alpha / size), _fewest(one, alpha / size)
+    if fewest is not None and finding.n < fewest:
+        alone = _fewest(one, alpha)
+        short = _too_few(finding.n, fewest, size, alone=alone is not None and finding.n < alone)
+        details["note"] = "; ".join(filter(None, (details.get("note"), short)))
+        needed = fewest if _constant_gain(one) else needed and max(needed, fewest)
     return replace(finding, verdict=seen, seeds_needed=needed, details=details)
+
+
+def _fewest(one: Draft, alpha: float) -> int | None:
+    """The fewest seeds whose sign-flips could reject, where the finding's test rests on them."""
+    test = one.finding.test or ""
+    if one.finding.sequential or not ("sign-flip" in test or test == "swap-median"):
+        return None
+    return fewest_pairs(alpha, sides=1 if one.comparison.kind == "equivalence" else 2)
+
+
+def _too_few(n: int, fewest: int, size: int, *, alone: bool) -> str:
+    """Why a test by sign-flips is undecided whatever the scores, in words."""
+    why = f"this test rests on sign-flips, which with {n} seeds"
+    if alone:
+        return f"{why} cannot reject at all; it takes {fewest} seeds or more"
+    return f"{why} cannot be the first of {size} comparisons to reject; with {fewest} they can"
+
+
+def _constant_gain(one: Draft) -> bool:
+    """Whether every seed shows the same difference, and another than under the null hypothesis."""
+    finding = one.finding
+    same = finding.details.get("sd") == 0 and one.comparison.kind == "mean"
+    return same and finding.estimate != one.comparison.by
 
 
 def _verdict(
@@ -84,17 +119,25 @@ def _mean_verdict(finding: Finding, by: float) -> Verdict:
     return "worse" if loss and finding.estimate < 0 else "undecided"
 
 
-def _detectable(finding: Finding, alpha: float) -> Mapping[str, Any]:
-    """The effect that seeds find with power .8 at the family's strictest level.
+def _detectable(one: Draft, alpha: float) -> Mapping[str, Any]:
+    """What this many seeds find with power .8 at the family's strictest level.
 
-    `detectable_effect` is that of the seeds there are, `detectable` pairs numbers of seeds with it.
+    `detectable` pairs numbers of seeds with the effect that they find.
     """
+    finding = one.finding
+    if one.comparison.kind == "variance":
+        possible = finding.n >= fewest_pairs(alpha) or not finding.paired
+        return {"detectable_ratio": detectable_ratio(finding.n, alpha=alpha) if possible else None}
     sd = finding.details.get("sd")
     if not finding.paired or sd is None or sd == 0:
         return {}
     effect = detectable_effect(finding.n, alpha=alpha)
     curve = [(n, found * sd) for n, found in detectable_effects(alpha)]
-    return {"detectable_effect": None if effect is None else effect * sd, "detectable": curve}
+    found = {"detectable_effect": None if effect is None else effect * sd, "detectable": curve}
+    if one.comparison.kind == "equivalence":
+        margin = detectable_margin(finding.n, alpha=alpha)
+        found["detectable_margin"] = None if margin is None else margin * sd
+    return found
 
 
 def _seeds_needed(one: Draft, alpha: float) -> int | None:
@@ -140,7 +183,8 @@ def _robust(
 
     def second(count_failed: bool) -> str:
         shift, p = rank_test(one.sample, by=one.comparison.by, count_failed=count_failed, rng=rng)
-        p_adjusted = holm([*rivals[:place], p, *rivals[place + 1 :]])[place]
+        others = [*rivals[:place], p, *rivals[place + 1 :]]
+        p_adjusted = adjust(others, confirmatory=finding.confirmatory)[place]
         if p_adjusted is None or p_adjusted > alpha:
             return "undecided"
         return "better" if shift > 0 else "worse"

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ablate.stats.bootstrap import Resamples
 from ablate.stats.comparison import Comparison
 from ablate.stats.equivalence import tost
 from ablate.stats.finding import Finding
 from ablate.stats.paired import Paired, describe
 from ablate.stats.pairing import Sample, matrix
-from ablate.stats.status import Array, gravest
+from ablate.stats.signflip import fewest_pairs
+from ablate.stats.status import Array, Status, gravest
 from ablate.stats.tasks import heterogeneity
 from ablate.stats.unpaired import compare_unpaired
 from ablate.stats.variance import (
@@ -49,6 +51,7 @@ def draft(
     level: float,
     margin: float | None,
     rng: np.random.Generator,
+    resamples: Resamples | None = None,
 ) -> Draft:
     """Answer a comparison's question from its sample.
 
@@ -59,6 +62,7 @@ def draft(
         level: of the study, in (0.5, 1).
         margin: for equivalence where the comparison declares none.
         rng: for resampling.
+        resamples: of seeds, shared with other findings; drawn from `rng` when None.
 
     Returns:
         The draft. Sides that share fewer than two seeds are compared unpaired.
@@ -71,11 +75,12 @@ def draft(
         details={**base.details, **_context(sample)},
     )
     made = Draft(finding=base, sample=sample, comparison=comparison)
+    resamples = resamples or Resamples(lambda _: rng)
     apart = len(sample.parts) == 1 and len(sample.seeds) < 2 and min(map(len, _all(sample))) >= 2
     if comparison.kind == "variance":
-        made = replace(made, finding=_spread(base, sample, level, rng, apart))
+        made = replace(made, finding=_spread(base, sample, level, rng, resamples, apart))
     elif apart and comparison.kind == "mean":
-        made = replace(made, finding=unpaired(base, sample, level=level, by=comparison.by))
+        made = replace(made, finding=unpaired(base, sample, level=level, by=comparison.by, rng=rng))
     else:
         paired = describe(
             sample.differences, sample.treatment, sample.control, level=level, rng=rng,
@@ -87,10 +92,17 @@ def draft(
     return replace(made, finding=_finish(made.finding, sample, level))
 
 
-def unpaired(base: Finding, sample: Sample, *, level: float, by: float) -> Finding:
-    """Welch's test over all seeds of either side, on one task."""
+def unpaired(
+    base: Finding,
+    sample: Sample,
+    *,
+    level: float,
+    by: float,
+    rng: np.random.Generator | None = None,
+) -> Finding:
+    """Welch's test over all seeds of either side, on one task; a permutation test beside it."""
     treatment, control = _all(sample)
-    result = compare_unpaired(treatment, control, level=level, by=by)
+    result = compare_unpaired(treatment, control, level=level, by=by, rng=rng)
     return replace(
         base,
         n=min(result.num_treatment, result.num_control),
@@ -104,6 +116,7 @@ def unpaired(base: Finding, sample: Sample, *, level: float, by: float) -> Findi
         effect_size_kind="hedges_g",
         status=result.status,
         details={**base.details, "by": by, "cliff_delta": result.cliff_delta,
+                 "p_permutation": result.p_permutation,
                  "num_treatment": result.num_treatment, "num_control": result.num_control},
     )  # fmt: skip
 
@@ -147,6 +160,7 @@ def _mean(base: Finding, paired: Paired, by: float) -> Finding:
         "cliff_delta": paired.cliff_delta,
         "seed_correlation": paired.seed_correlation,
         "skew": gain.skew,
+        "skewed": gain.skewed,
         "collapsed_treatment": paired.collapsed_treatment,
         "collapsed_control": paired.collapsed_control,
     }
@@ -185,6 +199,7 @@ def _equivalence(
         level=result.level,
         test=result.test,
         p_value=result.p_value,
+        status=_one_sided(finding, level),
         details={**details, "p_beyond_margin": result.p_beyond},
     )
     return replace(
@@ -192,20 +207,38 @@ def _equivalence(
     )
 
 
+def _one_sided(finding: Finding, level: float) -> Status:
+    """The status where sign-flips are one-sided, which fewer seeds allow."""
+    enough = finding.details["skewed"] and finding.n >= fewest_pairs(1 - level, sides=1)
+    short = finding.status == "insufficient_n"
+    return "skewed" if enough and short and finding.n > 2 else finding.status
+
+
 def _spread(
-    base: Finding, sample: Sample, level: float, rng: np.random.Generator, apart: bool
+    base: Finding,
+    sample: Sample,
+    level: float,
+    rng: np.random.Generator,
+    resamples: Resamples,
+    apart: bool,
 ) -> Finding:
     if apart:
         treatment, control = _all(sample)
         result = compare_spread_unpaired(treatment, control, level=level, rng=rng)
-    elif len(sample.parts) == 1:
-        result = compare_spread(sample.treatment, sample.control, level=level, rng=rng)
+        return _from_spread(base, result, paired=False)
+    counts = resamples(len(sample.seeds)) if sample.seeds else None
+    if len(sample.parts) == 1:
+        result = compare_spread(
+            sample.treatment, sample.control, level=level, rng=rng, counts=counts
+        )
     else:
         arms = [[[side.scores[s] for s in sample.seeds] for side in pair] for pair in
                 ((p.treatment, p.control) for p in sample.parts)]  # fmt: skip
         scores = np.array(arms, dtype=np.float64)
-        result = compare_spread_over_tasks(scores[:, 0], scores[:, 1], level=level, rng=rng)
-    return _from_spread(base, result, paired=not apart)
+        result = compare_spread_over_tasks(
+            scores[:, 0], scores[:, 1], level=level, rng=rng, counts=counts
+        )
+    return _from_spread(base, result, paired=True)
 
 
 def _from_spread(base: Finding, result: Spread, *, paired: bool) -> Finding:
@@ -223,7 +256,8 @@ def _from_spread(base: Finding, result: Spread, *, paired: bool) -> Finding:
         status=result.status,
         details={**base.details, "sd_treatment": result.sd_treatment,
                  "sd_control": result.sd_control, "log_ratio_low": result.log_low,
-                 "log_ratio_high": result.log_high},
+                 "log_ratio_high": result.log_high, "normal_theory": result.normal_theory,
+                 "p_normal_theory": result.p_normal_theory},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablate.stats.grid import constant
 from ablate.stats.status import Array
 
 
@@ -46,7 +47,7 @@ def hedges_gz(differences: Array) -> float | None:
 
     Source: Lakens 2013, eq. 6.
     """
-    if differences.size < 3 or differences.max() == differences.min():
+    if differences.size < 3 or constant(differences):
         return None
     mean, sd = float(differences.mean()), float(differences.std(ddof=1))
     return mean / sd * hedges_correction(differences.size - 1)
@@ -63,7 +64,7 @@ def hedges_gav(treatment: Array, control: Array) -> float | None:
 
     Source: Cumming 2012, eq. 11.10.
     """
-    if min(treatment.size, control.size) < 2:
+    if min(treatment.size, control.size) < 2 or (constant(treatment) and constant(control)):
         return None
     spread = math.sqrt((float(treatment.var(ddof=1)) + float(control.var(ddof=1))) / 2)
     if spread <= 1e-12 * max(float(np.abs(treatment).max()), float(np.abs(control).max())):

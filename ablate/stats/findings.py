@@ -11,16 +11,22 @@ import pandas as pd
 from ablate import frame as table
 from ablate.stats.averages import averages
 from ablate.stats.beside import scores_beside
+from ablate.stats.bootstrap import BCA_FROM, Resamples, bca
 from ablate.stats.cells import Cell, Cells
 from ablate.stats.claims import Claim, Ruling, rule
 from ablate.stats.comparison import Comparison
 from ablate.stats.components import Component, components
 from ablate.stats.decide import decide
 from ablate.stats.document import SCHEMA, validate
+from ablate.stats.effect import clopper_pearson
+from ablate.stats.evaluation import Read, with_examples
 from ablate.stats.finding import Finding, plain_json
 from ablate.stats.interaction import interactions
 from ablate.stats.level import level_of
+from ablate.stats.many import OverTasks, many
 from ablate.stats.questions import Questions, ask
+from ablate.stats.shape import collapsed
+from ablate.stats.status import Array
 
 __all__ = ["Findings", "analyse", "validate"]
 
@@ -40,6 +46,7 @@ class Findings:
         cells: summary of each cell.
         beside: other metrics and splits of each cell.
         averages: those over tasks that papers print.
+        over_tasks: all arms over all tasks, by backbone.
     """
 
     level: float
@@ -53,6 +60,7 @@ class Findings:
     cells: tuple[dict[str, Any], ...]
     beside: tuple[dict[str, Any], ...]
     averages: tuple[dict[str, Any], ...]
+    over_tasks: tuple[OverTasks, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of `findings.json`, in plain JSON types."""
@@ -69,6 +77,7 @@ class Findings:
             "cells": self.cells,
             "beside": self.beside,
             "averages": self.averages,
+            "over_tasks": [asdict(one) for one in self.over_tasks],
         }
         return {key: plain_json(value) for key, value in document.items()}
 
@@ -83,6 +92,7 @@ def analyse(
     rng: np.random.Generator,
     looks: int = 1,
     planned_looks: Sequence[int] = (),
+    predictions: Read | None = None,
 ) -> Findings:
     """Answer a study's comparisons and rule on its claims.
 
@@ -100,6 +110,7 @@ def analyse(
         rng: drawn from once; a finding's numbers do not depend on which others there are.
         looks: how often the data have been looked at, this time included.
         planned_looks: seed counts of a race, for comparisons that were registered for no other.
+        predictions: where per-example predictions of a cell come from, if they are stored.
 
     Returns:
         The findings.
@@ -119,6 +130,10 @@ def analyse(
     cells = questions.cells
     drafts = ask(questions, comparisons, claims)
     decided = decide(drafts, level=level, generators=questions.generators)
+    if predictions is not None:
+        decided = with_examples(
+            decided, cells, predictions, level=level, generators=questions.generators
+        )
     found = (*decided, *interactions(cells, level=level))
     return Findings(
         level=level,
@@ -129,9 +144,10 @@ def analyse(
         variance=components(cells),
         missing=tuple(_missing(questions.frame, cells, comparisons)),
         claims=tuple(rule(claim, _serving(claim, decided)) for claim in claims),
-        cells=tuple(_summary(cell, level) for cell in cells.values()),
+        cells=tuple(_summary(cell, level, questions.resamples) for cell in cells.values()),
         beside=scores_beside(cells, level=level),
         averages=averages(cells, level=level),
+        over_tasks=many(cells, level=level, rng=questions.generators("over tasks")),
     )
 
 
@@ -170,9 +186,14 @@ def _serving(claim: Claim, findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.id in wanted]
 
 
-def _summary(cell: Cell, level: float) -> dict[str, Any]:
+def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
     scores = np.array(list(cell.scores.values()), dtype=np.float64)
     summary = asdict(level_of(scores, level=level, num_failed=len(cell.failed)))
+    n = scores.size
+    if n >= BCA_FROM:
+        beside = bca(scores, level=level, rng=resamples.draw(n), counts=resamples(n))
+        summary |= {"bca_low": beside.low, "bca_high": beside.high}
+    summary |= _collapse(-scores if cell.lower_is_better else scores, level)
     if cell.not_a_number:
         summary["status"] = "nan_present"
     return {
@@ -192,6 +213,13 @@ def _summary(cell: Cell, level: float) -> dict[str, Any]:
         "trainable_parameters": cell.trainable_parameters,
         "late": bool(cell.late),
     }
+
+
+def _collapse(scores: Array, level: float) -> dict[str, Any]:
+    """How many seeds ended in a cluster well below the others, as a rate with its interval."""
+    fallen = collapsed(scores)
+    low, high = clopper_pearson(fallen, scores.size, level=level) if scores.size else (None, None)
+    return {"num_collapsed": fallen, "collapse_low": low, "collapse_high": high}
 
 
 def _missing(

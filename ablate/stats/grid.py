@@ -4,6 +4,7 @@ import numpy as np
 
 from ablate.stats.status import Array
 
+_SMALLEST = 1e-150
 _DIGITS = 12  # of a double's 15 to 17; the rest is noise of the subtraction
 
 
@@ -38,5 +39,5 @@ def differences(treatment: Array, control: Array, *, step: float | None) -> Arra
 
 
 def constant(values: Array) -> bool:
-    """Whether all values are the same."""
-    return values.size > 0 and bool(values.max() == values.min())
+    """Whether all values are the same, or too close for a square of their distance to exist."""
+    return values.size > 0 and float(values.max() - values.min()) < _SMALLEST

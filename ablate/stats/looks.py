@@ -57,7 +57,7 @@ def take(
         margin=terms.margin,
         rng=terms.generators(f"{base.id}/{look.num_seeds}"),
     )
-    early = made.finding.status == "skewed" and look.num_seeds < SKEWED_FROM
+    early = made.finding.details.get("skewed", False) and look.num_seeds < SKEWED_FROM
     return _untested(made) if look.share == 0 or early else made
 
 

@@ -43,6 +43,16 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> Adjusted:
     return _restore(np.minimum.accumulate(steps[::-1])[::-1], order, present)
 
 
+def adjust(p_values: Sequence[float | None], *, confirmatory: bool) -> Adjusted:
+    """Holm's method for what was registered beforehand, else Benjamini and Hochberg's."""
+    return holm(p_values) if confirmatory else benjamini_hochberg(p_values)
+
+
+def adjustment(*, confirmatory: bool) -> str:
+    """The name of what `adjust` does."""
+    return "holm" if confirmatory else "benjamini-hochberg"
+
+
 def _parse(p_values: Sequence[float | None]) -> tuple[NDArray[np.float64], list[bool]]:
     present = [p is not None and not math.isnan(p) for p in p_values]
     p = np.array([p if ok else 1.0 for p, ok in zip(p_values, present, strict=True)], dtype=float)

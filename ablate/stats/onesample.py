@@ -9,7 +9,7 @@ from ablate.stats.effect import Wins, hedges_gz, wins
 from ablate.stats.grid import constant
 from ablate.stats.level import t_quantile
 from ablate.stats.shape import is_skewed, skewness
-from ablate.stats.signflip import sign_flip
+from ablate.stats.signflip import fewest_pairs, sign_flip
 from ablate.stats.status import Array, Status, vector
 
 
@@ -28,6 +28,7 @@ class Gain:
         hedges_gz: standardised by the sd of the differences.
         wins: how often the treatment wins.
         skew: third standardised moment.
+        skewed: lopsided or in two clusters, so that t alone is not to be trusted.
         status: see `ablate.stats.status`.
     """
 
@@ -44,6 +45,7 @@ class Gain:
     hedges_gz: float | None = None
     wins: Wins | None = None
     skew: float | None = None
+    skewed: bool = False
     status: Status = "insufficient_n"
 
 
@@ -53,7 +55,8 @@ def mean_gain(
     """Test and estimate a mean difference.
 
     The t test speaks; without variance the sign-flip test does; on skewed differences both must,
-    so that the larger p is taken.
+    so that the larger p is taken. Where a sign-flip over so few seeds could never reject at the
+    level, the status of skewed differences is `insufficient_n`.
 
     Args:
         differences: (seeds,) treatment minus control, oriented so that positive is better.
@@ -79,8 +82,8 @@ def mean_gain(
     shifted = d - by
     p_flip = sign_flip(shifted, rng=rng)
     low, high, p_t = t_test(d, level=level, by=by)
-    status = _status(d)
-    test, p_value = _spoken(status, p_t, p_flip)
+    skewed = is_skewed(d)
+    test, p_value = _spoken(skewed, p_t, p_flip)
     return Gain(
         n=n,
         estimate=estimate,
@@ -95,7 +98,8 @@ def mean_gain(
         hedges_gz=hedges_gz(d),
         wins=wins(d, level=level),
         skew=skewness(d),
-        status=status,
+        skewed=skewed,
+        status=_status(d, skewed, fewest_pairs(1 - level)),
     )
 
 
@@ -123,18 +127,18 @@ def signed_ranks(values: Array) -> Array:
     return np.asarray(np.sign(values) * ranks, dtype=np.float64)
 
 
-def _status(d: Array) -> Status:
+def _status(d: Array, skewed: bool, fewest: int) -> Status:
     if constant(d):
         return "degenerate_no_difference" if d[0] == 0 else "degenerate_zero_variance"
-    if d.size < 3:
+    if d.size < 3 or (skewed and d.size < fewest):
         return "insufficient_n"
-    return "skewed" if is_skewed(d) else "ok"
+    return "skewed" if skewed else "ok"
 
 
-def _spoken(status: Status, p_t: float | None, p_flip: float) -> tuple[str, float]:
+def _spoken(skewed: bool, p_t: float | None, p_flip: float) -> tuple[str, float]:
     """Which test speaks, and its p."""
     if p_t is None:
         return "sign-flip", p_flip
-    if status == "skewed":
+    if skewed:
         return "paired t and sign-flip", max(p_t, p_flip)
     return "paired t", p_t

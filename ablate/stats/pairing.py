@@ -159,7 +159,7 @@ def _side(cells: Sequence[Cell], with_late: bool) -> Side:
     skip = frozenset() if with_late else late
     common = set.intersection(*(set(cell.scores) for cell in cells)) - skip
     sign = -1.0 if cells[0].lower_is_better else 1.0
-    scores = {s: sign * math.fsum(c.scores[s] for c in cells) / len(cells) for s in sorted(common)}
+    scores = {s: sign * _average([c.scores[s] for c in cells]) for s in sorted(common)}
     failed = frozenset().union(*(cell.failed for cell in cells)) - skip
     return Side(
         scores=scores,
@@ -168,3 +168,7 @@ def _side(cells: Sequence[Cell], with_late: bool) -> Side:
         late=with_late and bool(late & (common | failed)),
         devices=frozenset().union(*(cell.devices for cell in cells)),
     )
+
+
+def _average(values: Sequence[float]) -> float:
+    return values[0] if len(values) == 1 else math.fsum(values) / len(values)

@@ -42,14 +42,7 @@ def detectable_effect(n: int, *, alpha: float, target: float = TARGET) -> float 
     Returns:
         The effect (3.3 at 3 seeds, 1.7 at 5, at alpha .05), or None below 2 seeds.
     """
-    from scipy.optimize import brentq
-
-    if n < 2:
-        return None
-    high = 1.0
-    while power(n, high, alpha=alpha) < target:
-        high *= 2
-    return float(brentq(lambda e: power(n, e, alpha=alpha) - target, 0.0, high, xtol=1e-6))
+    return _least(lambda effect: power(n, effect, alpha=alpha), 0.0, target) if n > 1 else None
 
 
 @cache
@@ -98,6 +91,17 @@ def seeds_for_equivalence(
     return _fewest(lambda n: equivalence_power(n, effect, margin, alpha=alpha) >= target)
 
 
+def detectable_margin(n: int, *, alpha: float, target: float = TARGET) -> float | None:
+    """The smallest margin within which TOST finds no difference to lie, with probability `target`.
+
+    Returns:
+        The margin in sds of the difference, or None below 2 seeds.
+    """
+    if n < 2:
+        return None
+    return _least(lambda margin: equivalence_power(n, 0.0, margin, alpha=alpha), 0.0, target)
+
+
 def variance_power(n: int, ratio: float, *, alpha: float) -> float:
     """The chance that a two-sided F test sees a ratio of sds, n seeds an arm.
 
@@ -112,11 +116,30 @@ def variance_power(n: int, ratio: float, *, alpha: float) -> float:
     return float(1 - fdtr(n - 1, n - 1, high / square) + fdtr(n - 1, n - 1, low / square))
 
 
+def detectable_ratio(n: int, *, alpha: float, target: float = TARGET) -> float | None:
+    """The smallest ratio of sds, above 1, that an F test sees with probability `target`."""
+    if n < 2:
+        return None
+    return _least(lambda ratio: variance_power(n, ratio, alpha=alpha), 1.0, target)
+
+
 def seeds_for_ratio(ratio: float, *, alpha: float, target: float = TARGET) -> int | None:
     """The fewest seeds at which a ratio of sds is seen; None above 10,000 or for equal sds."""
     if ratio <= 0 or ratio == 1 or not math.isfinite(ratio):
         return None
     return _fewest(lambda n: variance_power(n, ratio, alpha=alpha) >= target)
+
+
+def _least(chance: Callable[[float], float], low: float, target: float) -> float:
+    """The smallest value above `low` whose chance, which grows with it, reaches the target."""
+    from scipy.optimize import brentq
+
+    if chance(low) >= target:
+        return low
+    high = low + 1.0
+    while chance(high) < target:
+        low, high = high, 2 * high
+    return float(brentq(lambda value: chance(value) - target, low, high, xtol=1e-6))
 
 
 def _exceeds(critical: float, shift: float, df: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate.stats.bootstrap import Resamples
 from ablate.stats.cells import Cell, Cells, best_by_search, collect
 from ablate.stats.claims import Claim
 from ablate.stats.comparison import Comparison, arm_fields
@@ -41,6 +42,11 @@ class Questions:
     def cells(self) -> Cells:
         """The table folded into cells."""
         return collect(self.frame)
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """Resamples of seeds that all findings share."""
+        return Resamples(lambda n: self.generators(f"{n} seeds"))
 
     @cached_property
     def fields(self) -> Mapping[str, Mapping[str, Any]]:
@@ -101,7 +107,8 @@ def _single(questions: Questions, comparison: Comparison) -> list[Draft]:
         pairs = sample([part])
         details = {**beside.details, "late": pairs.late, "dropped_seeds": pairs.dropped}
         beside = replace(beside, n_dropped=0, num_failed=pairs.num_failed, details=details)
-        result = unpaired(beside, pairs, level=questions.level, by=comparison.by)
+        result = unpaired(beside, pairs, level=questions.level, by=comparison.by,
+                          rng=questions.generators(beside.id))  # fmt: skip
         found.append(Draft(finding=result, sample=pairs, comparison=comparison))
     if not with_late:
         found += _with_late(questions, [comparison], base)
@@ -205,7 +212,8 @@ def _draft(
         return at_looks(questions, base, parts, comparison, looks)
     rng = questions.generators(base.id)
     level, margin = questions.level, questions.margin
-    return draft(base, sample(parts), comparison, level=level, margin=margin, rng=rng)
+    return draft(base, sample(parts), comparison, level=level, margin=margin, rng=rng,
+                 resamples=questions.resamples)  # fmt: skip
 
 
 def at_look(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ablate.stats.grid import constant
+from ablate.stats.mcnemar import mcnemar
 from ablate.stats.onesample import t_test
 from ablate.stats.pairing import Aligned, Sample
 from ablate.stats.signflip import sign_flip
@@ -43,15 +44,20 @@ def rank_test(
 
 
 def failure_p(sample: Sample, *, rng: np.random.Generator) -> float | None:
-    """Exact paired test of equal failure rates (McNemar); None where nothing failed."""
-    gaps = []
+    """Exact paired test of equal failure rates; None where nothing failed.
+
+    McNemar's on one task; over tasks, where a seed's failures go together, sign-flips of seeds.
+    """
+    by_seed: dict[int, int] = {}
     for part in sample.parts:
         left, right = part.treatment, part.control
-        tried = (set(left.scores) | left.failed) & (set(right.scores) | right.failed)
-        gaps += [float(s in left.failed) - float(s in right.failed) for s in sorted(tried)]
-    if sample.num_failed == 0 or not gaps:
+        for s in (set(left.scores) | left.failed) & (set(right.scores) | right.failed):
+            by_seed[s] = by_seed.get(s, 0) + (s in left.failed) - (s in right.failed)
+    if sample.num_failed == 0 or not by_seed:
         return None
-    return sign_flip(np.array(gaps), rng=rng)
+    if len(sample.parts) == 1:
+        return mcnemar(*(sum(gap == side for gap in by_seed.values()) for side in (1, -1)))
+    return sign_flip(np.array([float(gap) for _, gap in sorted(by_seed.items())]), rng=rng)
 
 
 def _rank_differences(part: Aligned, by: float, count_failed: bool) -> dict[int, float]:

@@ -1,15 +1,18 @@
 """Is one arm steadier from seed to seed than another?"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ablate.stats.bootstrap import expanded_tails, resample, resampled_sds
 from ablate.stats.grid import constant
+from ablate.stats.normal_theory import f_test, pitman_morgan
 from ablate.stats.signflip import sign_flip, smallest_p
 from ablate.stats.status import Array, Status, vector
 
-RESAMPLES = 9_999
+_NO_SPREAD = 1e-7  # of the sample's sd: what rounding leaves of a resample without spread
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,11 @@ class Spread:
         sd_treatment, sd_control: ddof 1; None below 3 seeds.
         estimate: sd of the treatment minus sd of the control, in the metric's own unit: negative
             where the treatment is steadier.
-        ci_low, ci_high: percentile bootstrap interval of `estimate` that resamples seeds.
+        ci_low, ci_high: expanded percentile bootstrap interval of `estimate` over seeds.
         log_ratio, log_low, log_high: natural log of the ratio of the sds, likewise.
         test, p_value: two-sided.
+        normal_theory, p_normal_theory: Pitman-Morgan on shared seeds, F on different ones: for
+            normal seeds only, never the verdict's.
         status: `insufficient_n` also where no outcome could reach the level.
     """
 
@@ -39,10 +44,17 @@ class Spread:
     test: str | None = None
     p_value: float | None = None
     status: Status = "insufficient_n"
+    normal_theory: str | None = None
+    p_normal_theory: float | None = None
 
 
 def compare_spread(
-    treatment: Array, control: Array, *, level: float, rng: np.random.Generator
+    treatment: Array,
+    control: Array,
+    *,
+    level: float,
+    rng: np.random.Generator,
+    counts: Array | None = None,
 ) -> Spread:
     """Compare the spread of two arms on shared seeds by the swap-median test.
 
@@ -50,6 +62,7 @@ def compare_spread(
         treatment, control: (seeds,) scores, aligned by seed; direction does not matter.
         level: confidence of the intervals, in (0, 1); the test's level is its complement.
         rng: for the bootstrap, and for sign patterns beyond 20 seeds.
+        counts: (resamples, seeds) drawn beforehand (`bootstrap.Resamples`), else drawn here.
 
     Returns:
         The comparison; no test below 3 seeds.
@@ -66,9 +79,11 @@ def compare_spread(
     if t.size < 3:
         return Spread(t.size)
     p = sign_flip(squared_gaps(t, c), rng=rng)
-    index = rng.integers(0, t.size, size=(RESAMPLES, t.size))
+    counts = resample(t.size, rng=rng) if counts is None else counts
+    sds = resampled_sds([t, c], counts)
     possible = smallest_p(t.size) <= 1 - level
-    return _spread(t, c, t[index], c[index], level, "swap-median", p, possible)
+    made = _spread(t, c, sds, level, "swap-median", p, possible)
+    return replace(made, normal_theory="Pitman-Morgan", p_normal_theory=pitman_morgan(t, c))
 
 
 def compare_spread_unpaired(
@@ -92,12 +107,18 @@ def compare_spread_unpaired(
     between = float(t.size * (a.mean() - pooled) ** 2 + c.size * (b.mean() - pooled) ** 2)
     df = t.size + c.size - 2
     p = float(fdtrc(1, df, between * df / within)) if within > 0 else None
-    samples = [arm[rng.integers(0, arm.size, size=(RESAMPLES, arm.size))] for arm in (t, c)]
-    return _spread(t, c, samples[0], samples[1], level, "Brown-Forsythe", p, possible=True)
+    sds = [resampled_sds([arm], resample(arm.size, rng=rng))[0] for arm in (t, c)]
+    made = _spread(t, c, sds, level, "Brown-Forsythe", p, possible=True)
+    return replace(made, normal_theory="F", p_normal_theory=f_test(t, c))
 
 
 def compare_spread_over_tasks(
-    treatment: Array, control: Array, *, level: float, rng: np.random.Generator
+    treatment: Array,
+    control: Array,
+    *,
+    level: float,
+    rng: np.random.Generator,
+    counts: Array | None = None,
 ) -> Spread:
     """Compare the spread of two arms over tasks that share their seeds.
 
@@ -107,7 +128,7 @@ def compare_spread_over_tasks(
     Args:
         treatment, control: (tasks, seeds) scores without gaps.
         level: confidence of the interval, in (0, 1).
-        rng: as `compare_spread`.
+        rng, counts: as `compare_spread`.
 
     Returns:
         The comparison; sds and their difference are means over tasks.
@@ -119,9 +140,10 @@ def compare_spread_over_tasks(
     scales = [max(float(t.var()) + float(c.var()), 1e-300) for t, c in pairs]
     gaps = [squared_gaps(t, c) / s for (t, c), s in zip(pairs, scales, strict=True)]
     p = sign_flip(np.mean(gaps, axis=0), rng=rng)
-    index = rng.integers(0, n, size=(RESAMPLES, n))
-    drawn = sum(t[index].std(axis=1, ddof=1) - c[index].std(axis=1, ddof=1) for t, c in pairs)
-    low, high = np.quantile(np.asarray(drawn) / tasks, [(1 - level) / 2, (1 + level) / 2])
+    counts = resample(n, rng=rng) if counts is None else counts
+    sds = resampled_sds([*treatment, *control], counts)
+    drawn = np.mean(sds[:tasks], axis=0) - np.mean(sds[tasks:], axis=0)
+    low, high = np.quantile(drawn, expanded_tails(n, level))
     sd_t, sd_c = (float(np.mean([_sd(row) for row in arm])) for arm in (treatment, control))
     return Spread(
         n=n,
@@ -148,22 +170,21 @@ def squared_gaps(treatment: Array, control: Array) -> Array:
 def _spread(
     t: Array,
     c: Array,
-    t_samples: Array,
-    c_samples: Array,
+    sds: Sequence[Array],
     level: float,
     test: str,
     p: float | None,
     possible: bool,
 ) -> Spread:
     sd_t, sd_c = _sd(t), _sd(c)
-    sds_t, sds_c = t_samples.std(axis=1, ddof=1), c_samples.std(axis=1, ddof=1)
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    sds_t, sds_c = sds
+    tails = expanded_tails(min(t.size, c.size), level)
     low, high = np.quantile(sds_t - sds_c, tails)
     log_ratio = log_low = log_high = None
     if sd_t > 0 and sd_c > 0:
         log_ratio = math.log(sd_t / sd_c)
         # A resample that repeats one seed throughout has no spread and no ratio.
-        some = (sds_t > 1e-12 * sd_t) & (sds_c > 1e-12 * sd_c)
+        some = (sds_t > _NO_SPREAD * sd_t) & (sds_c > _NO_SPREAD * sd_c)
         ratios = np.log(sds_t[some] / sds_c[some])
         log_low, log_high = (float(q) for q in np.quantile(ratios, tails))
     return Spread(

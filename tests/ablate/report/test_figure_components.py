@@ -6,11 +6,19 @@ from typing import Any
 
 from drawn import findings, panels, texts
 
+ARMS = (
+    ("lora", 0.0, 1),
+    ("tlora", 0.05, 2),
+    ("mini", 0.1, 3),
+    ("shim", 0.03, 4),
+    ("vera", 0.07, 6),
+)
+
 
 def rows(num_seeds: int = 5) -> list[dict[str, Any]]:
     return [
         {"task": "cola", "arm": arm, "seed": seed, "score": 0.5 + by + 0.01 * (seed * turn % 5)}
-        for arm, by, turn in (("lora", 0.0, 1), ("tlora", 0.05, 2), ("mini", 0.1, 3))
+        for arm, by, turn in ARMS
         for seed in range(num_seeds)
     ]
 
@@ -18,8 +26,8 @@ def rows(num_seeds: int = 5) -> list[dict[str, Any]]:
 def test_each_source_is_a_bar_with_its_share() -> None:
     (panel,) = panels("components", rows())
     said = texts(panel)
-    names = ("which arm · n 3", "which seed, for all arms alike · n 5",
-             "luck of one arm at one seed · n 15")  # fmt: skip
+    names = ("which arm · n 5", "which seed, for all arms alike · n 5",
+             "luck of one arm at one seed · n 25")  # fmt: skip
     assert [text for text in said if text in names] == list(names)
     shares = [text for text in said if text.endswith(" %")]
     assert len(shares) == 3

@@ -80,3 +80,46 @@ def test_seeds_for_the_other_questions(judge: Callable[..., Any]) -> None:
     assert same.seeds_needed == 11
     (unknown,) = judge(0.3, kind="variance", details={"sd_treatment": 0.0, "sd_control": 1.0})
     assert unknown.seeds_needed is None
+
+
+def test_what_was_registered_is_adjusted_by_holm_the_rest_by_benjamini_and_hochberg(
+    judge: Callable[..., Any],
+) -> None:
+    explored = judge(0.03, 0.04)
+    assert [f.p_adjusted for f in explored] == pytest.approx([0.04, 0.04])
+    assert {f.adjustment for f in explored} == {"benjamini-hochberg"}
+    registered = judge(0.03, 0.04, confirmatory=True)
+    assert [f.p_adjusted for f in registered] == pytest.approx([0.06, 0.06])
+    assert {f.adjustment for f in registered} == {"holm"}
+
+
+def test_what_was_not_registered_takes_nothing_from_what_was() -> None:
+    finding = Finding(
+        id="r", kind="mean", task="cola", treatment={}, control={}, n=6, level=0.95, family="x",
+        estimate=0.1, p_value=0.03, status="ok", confirmatory=True,
+    )  # fmt: skip
+    late = replace(finding, id="late", p_value=0.5, confirmatory=False)
+    drafts = [Draft(finding=f, sample=SAMPLE, comparison=COMPARISON) for f in (finding, late)]
+    seen = decide(drafts, level=0.95, generators=lambda name: np.random.default_rng(0))
+    assert [f.p_adjusted for f in seen] == [0.03, 0.5]
+
+
+def test_what_could_have_been_detected_is_told(judge: Callable[..., Any]) -> None:
+    (mean,) = judge(0.3, n=10)
+    assert mean.details["detectable_effect"] == pytest.approx(0.2 * 0.996, abs=0.001)
+    (same,) = judge(0.3, kind="equivalence", n=10, details={"sd": 0.2, "margin": 1.0})
+    assert same.details["detectable_margin"] == pytest.approx(0.2 * 1.005, abs=0.001)
+    (spread,) = judge(0.3, kind="variance", n=20, details={})
+    assert spread.details["detectable_ratio"] == pytest.approx(1.934, abs=0.001)
+    (few,) = judge(0.3, kind="variance", n=5, details={})
+    assert few.details["detectable_ratio"] is None
+
+
+def test_a_note_of_its_own_is_kept(judge: Callable[..., Any]) -> None:
+    details = {"note": "matched by hand", "sd": 0.0}
+    (seen,) = judge(0.0625, n=5, test="sign-flip", details=details)
+    assert seen.details["note"].startswith("matched by hand; this test rests on sign-flips")
+    assert seen.seeds_needed == 6
+    assert judge(0.0625, n=5, test="paired t")[0].details.get("note") is None
+    sequential = judge(0.0625, n=5, test="sign-flip", sequential=True)
+    assert sequential[0].details.get("note") is None
