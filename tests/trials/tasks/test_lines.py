@@ -48,7 +48,7 @@ def test_a_broken_archive_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (gzip.compress(b'{"a": 1}\n'), "f.jsonl: is gzipped; call it f.jsonl.gz"),
+        (gzip.compress(b'{"a": 1}\n', mtime=0), "f.jsonl: is gzipped; call it f.jsonl.gz"),
         (b'\xef\xbb\xbf[\n {"a": 1}\n]', "f.jsonl: is one JSON list; write one object a line"),
         ('{"a": "é"}\n'.encode("utf-16"), "f.jsonl: is UTF-16 text; save it as UTF-8"),
     ],
