@@ -101,12 +101,44 @@ def _run(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only two steps, evaluation, saving and export of every cell, in this process",
     )
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="as a job of the cluster at --address, which outlives this terminal",
+    )
+    # What a job of `--detach` is started with: its id.
+    parser.add_argument("--job", help=argparse.SUPPRESS)
     _placement(parser)
 
 
-def _reading(parser: argparse.ArgumentParser) -> None:
+def _head(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address", help="of the cluster to ask, where its store cannot be seen from here"
+    )
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
     _study(parser)
+    parser.add_argument("--watch", action="store_true", help="stay, and show it live")
+    _head(parser)
     _json(parser)
+
+
+def _logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", help=_STUDY)
+    parser.add_argument("--follow", action="store_true", help="wait for more")
+    parser.add_argument("--errors", action="store_true", help="only warnings and errors")
+    parser.add_argument(
+        "--address", help="of a cluster: what the study's newest job there has printed"
+    )
+    _json(parser)
+    _machine(parser)
+
+
+def _stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", help=_STUDY)
+    _head(parser)
+    _machine(parser)
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
@@ -305,7 +337,9 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "init": ("write a commented study, task or method to start from", _init),
     "plan": ("what a study would run; runs nothing", _plan),
     "run": ("run, resume or extend a study, then write its report", _run),
-    "status": ("where each cell of a study stands", _reading),
+    "status": ("where each cell of a study stands, and what its engines do", _status),
+    "logs": ("what the runs of a study have to say, and why trials failed", _logs),
+    "stop": ("stop a run where its trials are evaluated next; asked again: at once", _stop),
     "show": ("one trial whole", _show),
     "retry": ("let failed trials run again", _retry),
     "best": ("the best configurations, from MLflow", _best),

@@ -74,6 +74,16 @@ class Profile:
         """Trials that one engine trains together; None for as many as its memory holds."""
         return None if self.pack == "auto" else int(self.pack)
 
+    def to_flags(self) -> list[str]:
+        """The flags that say the same on another machine; what has its default is left to that."""
+        flags: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                for one in value if field.name in LISTS else (value,):
+                    flags += [f"--{field.name.replace('_', '-')}", str(one)]
+        return flags
+
     @classmethod
     def read(
         cls,
@@ -82,6 +92,7 @@ class Profile:
         name: str | None = None,
         environment: Mapping[str, str] | None = None,
         file: Path | None = None,
+        elsewhere: bool = False,
     ) -> Self:
         """The profile that file, environment and flags add up to.
 
@@ -90,6 +101,7 @@ class Profile:
             name: table of the file; None for `default`.
             environment: variables; those of the process when None.
             file: the file; the user's own when None.
+            elsewhere: folders are those of another machine: taken as written, not looked for.
 
         Raises:
             UserError: unknown keys, tables or devices, and values that are no numbers.
@@ -105,22 +117,28 @@ class Profile:
         values |= {key: value for key, value in flags.items() if value not in (None, ())}
         if "pack" in values:
             values["pack"] = str(values["pack"])
-        for key in LISTS & values.keys():
+        for key in () if elsewhere else LISTS & values.keys():
             values[key] = tuple(str(Path(root).expanduser().resolve()) for root in values[key])
         profile = replace(cls(), **values)
-        if profile.device not in ("auto", "cpu", "cuda"):
-            expected = nearest(profile.device, ("auto", "cpu", "cuda"))
-            raise UserError(f"device '{profile.device}' is not known{expected}")
-        if profile.pack != "auto" and not (profile.pack.isdecimal() and int(profile.pack) > 0):
-            raise UserError(f"pack must be auto or a number from 1, but got '{profile.pack}'")
-        problems = list(_wrong_limits(profile))
-        if problems:
-            raise UserError(*problems)
+        _require_sense(profile)
+        if elsewhere:
+            return profile
         missing = [root for key in sorted(LISTS) for root in getattr(profile, key)
                    if not Path(root).is_dir()]  # fmt: skip
         if missing:
             raise UserError(*(f"there is no folder {root}" for root in missing))
         return replace(profile, store=str(Path(profile.store).expanduser().resolve()))
+
+
+def _require_sense(profile: Profile) -> None:
+    if profile.device not in ("auto", "cpu", "cuda"):
+        expected = nearest(profile.device, ("auto", "cpu", "cuda"))
+        raise UserError(f"device '{profile.device}' is not known{expected}")
+    if profile.pack != "auto" and not (profile.pack.isdecimal() and int(profile.pack) > 0):
+        raise UserError(f"pack must be auto or a number from 1, but got '{profile.pack}'")
+    problems = list(_wrong_limits(profile))
+    if problems:
+        raise UserError(*problems)
 
 
 def _wrong_limits(profile: Profile) -> Iterator[Problem]:

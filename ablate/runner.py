@@ -1,6 +1,8 @@
 """A run of a study from its checked file to its report: every step leaves a file to look at."""
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,15 +17,19 @@ from ablate import (
     keeping,
     ledger,
     limits,
+    pulse,
     resolve,
     revision,
+    stops,
     store,
     tally,
     tuning,
 )
 from ablate.answers import read_ahead, write_answers
-from ablate.journal import Journal, State
+from ablate.journal import Journal, State, Trial
+from ablate.log import Log, Say
 from ablate.profile import Profile, deadline
+from ablate.pulse import Pulse
 from ablate.resolve import Resolved
 from ablate.reuse import Library
 from ablate.store import StudyFolder
@@ -85,6 +91,7 @@ def run(
     devices.require(profile)
     folder = StudyFolder(root / study.name)
     with Journal.open(folder.journal) as record:
+        stops.forget(folder)
         ledger.take_over(folder, record)
         revise(resolved, record, root)
         store.write_text(folder.plan, json.dumps(resolved.to_json(), indent=1) + "\n")
@@ -147,14 +154,23 @@ def _conduct(
     from ablate.tracked import tracked
 
     plan, state = resolved.plan, record.state
+    say = Log(folder.log)
+    ray = "none" if options.in_process else profile.address or "own"
+    say("run_began", host=socket.gethostname(), pid=os.getpid(), revision=len(state.revisions),
+        trials=len(state.trials), store=profile.store, ray=ray)  # fmt: skip
     placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
-    with tracked(resolved, uri, folder, state) as notify:
+    with tracked(resolved, uri, folder, state, say) as notify:
         course = conductor(resolved, placed, folder, record, notify, watch)
         course.look()
         if not course.done and course.halted is None:
-            _execute(course, resolved, profile, options)
+            try:
+                _execute(course, resolved, profile, options, folder, watch)
+            finally:
+                folder.pulse.unlink(missing_ok=True)
         outcome = _outcome(course)
+        why = course.halted if outcome == "stopped" else None
+        say("run_ended", "info" if outcome == "done" else "warning", outcome=outcome, why=why)
         record.append(journal.ended(outcome, course.halted if outcome == "stopped" else None))
         watch(resolved, state)
         shown = shown_uri(profile) if uri else None
@@ -185,10 +201,12 @@ def conductor(
     state = record.state
     assign = partial(resolve.assignment, resolved, folder, profile.device, profile.threads)
 
+    say, listener = Log(folder.log), stops.Listener(folder)
     ahead = threading.Thread(target=read_ahead, name="ablate-answers", daemon=True)
 
     def on_event(ended: str | None) -> None:
         if ended is not None:
+            tell_end(say, state.trials[ended])
             keeping.forget_checkpoint(folder, state.trials[ended])
             if ahead.ident is None:
                 ahead.start()
@@ -205,11 +223,37 @@ def conductor(
         resolved.facts,
         on_event,
         elsewhere,
-        limit.reached,
+        lambda state: listener.heard() or limit.reached(state),
     )
 
 
-def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options: Options) -> None:
+def tell_end(say: Say, trial: Trial) -> None:
+    """Log how a trial ended, with the reason where it failed."""
+    result = trial.result_json or {}
+    has_failed = trial.status in FAILED
+    say(
+        "trial_ended",
+        "error" if has_failed else "info",
+        trial=trial.id[:12],
+        cell=trial.cell,
+        status=trial.status,
+        seconds=result.get("seconds"),
+        node=(result.get("environment") or {}).get("node"),
+        attempts=trial.attempts,
+        reason=result.get("reason"),
+        reused_from=trial.reused_from,
+        traceback=f"ablate show {trial.id[:12]}" if has_failed else None,
+    )
+
+
+def _execute(
+    conductor: Conductor,
+    resolved: Resolved,
+    profile: Profile,
+    options: Options,
+    folder: StudyFolder,
+    watch: Watch,
+) -> None:
     """Train what is left."""
     if options.in_process:
         from ablate.sweep import twin
@@ -224,8 +268,17 @@ def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options
         from ablate.sweep import tune_bridge
 
         scratch = connection.wait()
-        engines = cluster.engines(profile, connection.forks)
-        tune_bridge.run(conductor, engines=engines, folder=scratch)
+        from ablate.sweep.keeper import Keeper
+
+        say = Log(folder.log)
+
+        def show(now: Pulse) -> None:
+            pulse.write(folder.pulse, now)
+            watch(resolved, conductor.state)
+
+        engines = cluster.engines(profile, connection.forks, say)
+        keeper = Keeper(conductor, engines, connection.nodes, show, say)
+        tune_bridge.run(conductor, engines=engines, folder=scratch, look=keeper.look, say=say)
 
 
 def _own_device(profile: Profile) -> str:

@@ -3,16 +3,24 @@
 <store>/<study>/origin.json        the file it was last run from, with which settings
                 plan.json          what it resolved to
                 journal/           the truth
+                log.jsonl          what the runs had to say: engines, nodes, tracking, failures
+                pulse.json         what the engines do now
+                stop.json          who asked the run to stop
+                job.json           the cluster's job that runs it, if one does
+                shipped/<digest>/  the study's own files, as they came to a cluster
                 trials/<id>/       checkpoint, adapter, predictions
                 smoke.json         what two steps of each cell took
                 frame.parquet      results as one table
                 looks.jsonl        looks at the results that are not in the journal yet
                 report/            report.html, findings.json, tables
 <store>/mlflow.db, mlartifacts/    tracking, unless it is elsewhere
+        store.json                 the store's identity, by which a shared server knows its studies
 """
 
 import json
 import os
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +74,31 @@ class StudyFolder:
         """Remembers which file the study was last run from, and with which settings."""
         return self.path / "origin.json"
 
+    @property
+    def log(self) -> Path:
+        """What the runs had to say, as JSON lines."""
+        return self.path / "log.jsonl"
+
+    @property
+    def pulse(self) -> Path:
+        """What the engines of the run do now."""
+        return self.path / "pulse.json"
+
+    @property
+    def stop(self) -> Path:
+        """Requests to stop the run."""
+        return self.path / "stop.json"
+
+    @property
+    def job(self) -> Path:
+        """The job of a cluster that last ran it."""
+        return self.path / "job.json"
+
+    @property
+    def shipped(self) -> Path:
+        """The study's own files, by digest, where they came to a cluster with a job."""
+        return self.path / "shipped"
+
     def trial(self, identity: str) -> Path:
         """Folder of one trial."""
         return self.path / "trials" / identity
@@ -103,6 +136,26 @@ def require_writable(store: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"store {store} cannot be written: {error.strerror or error}") from None
+
+
+def identity(store: Path) -> str:
+    """A store's own name, which stays when it moves; made at the first call."""
+    file = store / "store.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
+    made = uuid.uuid4().hex
+    draft = store / f".store.json.{os.getpid()}.{made[:8]}"
+    draft.write_text(json.dumps({"id": made}) + "\n", encoding="utf-8")
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
+    except OSError:  # A file system without links.
+        draft.replace(file)
+        return made
+    finally:
+        draft.unlink(missing_ok=True)
+    return made
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """What MLflow is told of a study while it runs."""
 
+import getpass
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,11 +13,12 @@ import numpy as np
 from ablate import keeping, tally
 from ablate.frame import plain
 from ablate.journal import State, Trial
+from ablate.log import Say, say_nothing
 from ablate.plan import Cell
 from ablate.resolve import Resolved
 from ablate.stats.level import level_of
-from ablate.store import StudyFolder
-from ablate.tracking import CellInfo, StudyInfo, Tracker, Writer
+from ablate.store import StudyFolder, identity
+from ablate.tracking import CellInfo, Owner, StudyInfo, Tracker, Writer
 from trials.spec import FAILED
 
 FIRST_SECONDS = 20.0
@@ -27,7 +30,11 @@ AWAY_SECONDS = 5.0
 
 @contextmanager
 def tracked(
-    resolved: Resolved, uri: str | None, folder: StudyFolder, state: State
+    resolved: Resolved,
+    uri: str | None,
+    folder: StudyFolder,
+    state: State,
+    say: Say = say_nothing,
 ) -> Iterator[Callable[[], None]]:
     """Keep MLflow up to date in the background for the time of a run.
 
@@ -36,6 +43,7 @@ def tracked(
         uri: tracking store; None for none.
         folder: the study's folder.
         state: the journal's, as the driver changes it.
+        say: hears when the store is away, and when it is back.
 
     Yields:
         To be called after each change of the state.
@@ -44,10 +52,11 @@ def tracked(
         yield lambda: None
         return
     writer = Writer(
-        partial(Tracker, uri, resolved.plan.study.name, artifacts=None),
+        partial(Tracker, uri, resolved.plan.study.name, artifacts=None, owner=owner(folder)),
         state,
         Describer(resolved, folder),
         patience=FIRST_SECONDS,
+        on_change=partial(_tell, say),
     )
     writer.start()
     interrupted = True
@@ -63,6 +72,22 @@ def tracked(
                 f"MLflow does not have everything yet ({reason}); the journal does, and the next "
                 "run of this study sends the rest\n"
             )
+
+
+def owner(folder: StudyFolder) -> Owner:
+    """Whose study it is."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # A container may run as a number that has no name.
+        user = str(os.getuid())
+    return Owner(identity(folder.path.parent), user)
+
+
+def _tell(say: Say, problem: str | None) -> None:
+    if problem is None:
+        say("tracking_back")
+    else:
+        say("tracking_away", "warning", reason=problem)
 
 
 class Describer:

@@ -9,8 +9,9 @@ import pytest
 from ablate import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(ROOT.glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 
 
 def fenced(text: str, language: str) -> list[str]:
@@ -48,7 +49,7 @@ def test_the_readme_describes_every_command_and_no_other() -> None:
     assert set(re.findall(r"^\| `([a-z]+)`", table, re.MULTILINE)) == set(cli.COMMANDS)
 
 
-@pytest.mark.parametrize("line", commands(README))
+@pytest.mark.parametrize("line", dict.fromkeys([*commands(README), *commands(CLUSTERS)]))
 def test_a_command_of_the_readme_can_be_typed(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     assert words[0] in cli.COMMANDS

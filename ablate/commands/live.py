@@ -1,8 +1,11 @@
-"""Live progress of a run: a table that stays in place on a terminal, lines elsewhere."""
+"""Live progress of a run: tables that stay in place on a terminal, lines elsewhere."""
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ablate import pulse
 
 if TYPE_CHECKING:
     from ablate.journal import State
@@ -16,9 +19,15 @@ SHARE = 0.02
 
 
 class Live:
-    """Shows done, running, failed, time left, and the best so far of each cell."""
+    """Shows done, running, failed, time left, the best so far of each cell, and the engines."""
 
-    def __init__(self) -> None:
+    def __init__(self, engines: Path | None = None) -> None:
+        """Show a run.
+
+        Args:
+            engines: the file where the run says what its engines do; None to leave them out.
+        """
+        self._engines = engines
         self._started = time.monotonic()
         self._shown = 0.0
         self._pause = 0.0
@@ -49,11 +58,18 @@ class Live:
         self._shown = time.monotonic()
         standing = standings(resolved.plan, state, resolved.facts)
         if self._display is not None:
-            self._display.update(_table(standing, self._headline(standing, resolved)), refresh=True)
+            from rich.console import Group
+
+            cells = _table(standing, self._headline(standing, resolved))
+            self._display.update(Group(cells, *self._engine_table()), refresh=True)
         else:
             sys.stdout.write(f"{self._headline(standing, resolved)}\n")
             sys.stdout.flush()
         self._pause = (time.monotonic() - self._shown) / SHARE
+
+    def _engine_table(self) -> list[Any]:
+        now = None if self._engines is None else pulse.read(self._engines)
+        return [] if now is None or not now.engines else [_engines(now)]
 
     def _headline(self, standing: "list[Standing]", resolved: "Resolved") -> str:
         done = sum(s.search[0] + s.confirm[0] for s in standing)
@@ -119,4 +135,33 @@ def _table(standing: "list[Standing]", headline: str) -> Any:
             Text(str(one.failed), style="red") if one.failed else "",
             "–" if one.best is None else f"{one.best:.4f}",
         )
+    return table
+
+
+ENGINE_COLUMNS = ("engine", "node", "device", "trials", "pack", "steps/s", "memory")
+
+
+def engine_row(engine: pulse.EngineState) -> tuple[Any, ...]:
+    """An engine as a row of `ENGINE_COLUMNS`; None for what is not known."""
+    used, there = engine.memory_bytes, engine.memory_total_bytes
+    memory = None
+    if used is not None and there is not None:
+        memory = f"{used / 2**30:.1f}/{there / 2**30:.0f} GiB"
+    pace = None if engine.steps_per_second is None else round(engine.steps_per_second, 1)
+    name = engine.name.removeprefix("engine-")[:8]
+    where = engine.node or "waits for a device"
+    return name, where, engine.device, engine.trials, engine.places, pace, memory
+
+
+def _engines(now: pulse.Pulse) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(f"{len(now.engines)} engines · {now.waiting} trials wait")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    for place, name in enumerate(ENGINE_COLUMNS):
+        table.add_column(name, justify="left" if place < 3 else "right")
+    for engine in now.engines:
+        table.add_row(*(Text("–" if cell is None else str(cell)) for cell in engine_row(engine)))
     return table

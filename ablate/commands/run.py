@@ -2,11 +2,16 @@
 
 import argparse
 import json
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.commands import remote
 from ablate.commands.common import load, out
 from ablate.commands.live import Live
 from ablate.commands.summary import summary
+from trials.errors import UserError
 
 if TYPE_CHECKING:
     from ablate.api import Ablation
@@ -15,8 +20,34 @@ if TYPE_CHECKING:
 
 def run(given: argparse.Namespace) -> int:
     """Run a study with live progress; print verdicts and where the report is."""
+    if given.detach:
+        return remote.detach(given)
+    if given.job is not None:
+        settle(given)
     study = load(given)
     return smoke(study) if given.smoke else conduct(study, given)
+
+
+def settle(given: argparse.Namespace) -> None:
+    """As a job of `--detach`: keep the study's files in the store, and which job runs it.
+
+    Raises:
+        UserError: the store is in the job's own folder, which is gone after it.
+    """
+    from ablate import shipping, store
+
+    study = load(given)
+    root = Path(study.profile.store)
+    if root.is_relative_to(Path.cwd()):
+        raise UserError(
+            "--detach needs a --store that every node of the cluster sees, such as "
+            "/mnt/ablate/store; or set ABLATE_STORE on the head"
+        )
+    store.require_writable(root)
+    given.study = str(shipping.settle(Path(given.study), study.folder))
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"job": given.job, "host": socket.gethostname(), "began": moment}
+    store.write_text(study.folder.job, json.dumps(content) + "\n")
 
 
 def smoke(study: "Ablation") -> int:
@@ -38,7 +69,7 @@ def conduct(study: "Ablation", given: argparse.Namespace) -> int:
     from ablate.runner import EXIT_STATUS, Options
 
     options = Options(in_process=given.in_process, spool=given.spool)
-    with Live() as live:
+    with Live(study.folder.pulse) as live:
         outcome = study.run(options, live.watch)
     summarise(study)
     if outcome == "stopped":

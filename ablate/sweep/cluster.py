@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.log import Say, say_nothing
 from ablate.profile import Profile
 from trials.errors import UserError
 from trials.forkserver import Server
@@ -20,6 +21,7 @@ from trials.places import Places
 
 if TYPE_CHECKING:
     from ablate.sweep.engines import Engines
+    from ablate.sweep.versions import Nodes
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -64,6 +66,7 @@ class Connection:
     Attributes:
         forks: a server of forks for jobs that train by themselves, where they all run on this
             machine; else None.
+        nodes: those of a cluster, which run what this process runs; None on this machine alone.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Connection:
         self._scratch = tempfile.mkdtemp(prefix="ablate-")
         self._is_ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
         self.forks: Server | None = None
+        self.nodes: Nodes | None = None
         # With an address or a connection of someone else's, jobs may run on other machines.
         is_alone = profile.places == 1 or (profile.places is None and profile.device != "cuda")
         if self._is_ours and profile.address is None and is_alone:
@@ -92,6 +96,11 @@ class Connection:
     def _connect(self, profile: Profile) -> None:
         if self._is_ours:
             _initialise(self._ray, profile, self._scratch)
+        if profile.address is not None:
+            from ablate.sweep.versions import Nodes
+
+            self.nodes = Nodes()
+            self.nodes.require()
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
 
     def wait(self) -> str:
@@ -101,7 +110,8 @@ class Connection:
             A folder for Tune's own files, removed afterwards.
 
         Raises:
-            UserError: the cluster does not answer.
+            UserError: the cluster does not answer, or its nodes run other versions than this
+                process.
         """
         self._up.result()
         return self._scratch
@@ -159,12 +169,13 @@ def _make_token() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
-def engines(profile: Profile, forks: Server | None = None) -> "Engines":
+def engines(profile: Profile, forks: Server | None = None, say: Say = say_nothing) -> "Engines":
     """What trains the trials of a run: on a CPU each job by itself, on GPUs shared engines.
 
     Args:
         profile: device, packs and limits.
         forks: a server of forks for jobs that train by themselves; ended where it is not needed.
+        say: hears of engines that come and go.
 
     Raises:
         UserError: a GPU is asked for, and the cluster has none.
@@ -176,10 +187,12 @@ def engines(profile: Profile, forks: Server | None = None) -> "Engines":
     if profile.max_gpus is not None and "GPU" in each:
         at_most = max(1, int(profile.max_gpus / each["GPU"]))
     if profile.places == 1 or (profile.places is None and "GPU" not in each):
-        return OwnEngines(each, at_most, forks)
+        return OwnEngines(each, at_most, forks, may_grow=profile.address is not None)
     if forks is not None:
         forks.close()
-    return SharedEngines(profile.places, each, at_most)
+    return SharedEngines(
+        profile.places, each, at_most, may_grow=profile.address is not None, say=say
+    )
 
 
 def resources(profile: Profile) -> Mapping[str, float]:

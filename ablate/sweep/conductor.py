@@ -125,6 +125,15 @@ class Conductor:
             self.halted = self._limit(self.state)
         return self.halted
 
+    def halt(self, why: str) -> None:
+        """Let the run stop, unless it is stopping already."""
+        self.halted = self.halted or why
+
+    @property
+    def num_waiting(self) -> int:
+        """Trials that could train now if there were room, as far as they are known."""
+        return self._queue.num_waiting
+
     def _take_over(self, trial: Trial) -> bool:
         """Let what another study measured stand for a trial that has not begun.
 

@@ -7,12 +7,43 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import ray
+import torch
 
 from ablate.sweep.stay import message, on_given_device
 from trials.forkserver import Message
 from trials.places import Assignment
 from trials.training.engine import Engine
+
+
+class Told(NamedTuple):
+    """What an engine tells its driver; the last two are of its device, None on a CPU.
+
+    Attributes:
+        capacity: trials that it trains together; None while it does not know.
+        trials: those that it has.
+        steps: optimiser steps that its process has taken, of all trials together.
+        node: address of its machine.
+        device: what it trains on.
+        memory_bytes: that its process holds.
+        memory_total_bytes: that there are.
+    """
+
+    capacity: int | None
+    trials: int
+    steps: int
+    node: str
+    device: str
+    memory_bytes: int | None
+    memory_total_bytes: int | None
+
+
+def _memory() -> tuple[int | None, int | None]:
+    if not torch.cuda.is_initialized():
+        return None, None
+    return torch.cuda.memory_reserved(), torch.cuda.mem_get_info()[1]
 
 
 class EngineActor:
@@ -25,6 +56,9 @@ class EngineActor:
             capacity: places; None for what the device's memory holds.
         """
         self._engine = Engine(capacity)
+        gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        device = f"gpu {','.join(gpus)}" if gpus else "cpu"
+        self._place = ray.util.get_node_ip_address(), device
         self._messages: dict[str, asyncio.Queue[Message]] = {}
         self._orders: deque[Callable[[], Any]] = deque()
         self._wake = threading.Condition()
@@ -57,9 +91,10 @@ class EngineActor:
         self._messages.pop(trial, None)
         self._order(lambda: self._engine.leave(trial, "left"))
 
-    async def capacity(self) -> int | None:
-        """How many trials it trains together; None while it does not know."""
-        return self._engine.capacity
+    async def state(self) -> Told:
+        """How it is, for the driver."""
+        capacity, trials, steps = self._engine.capacity, self._engine.size, self._engine.steps
+        return Told(capacity, trials, steps, *self._place, *_memory())
 
     def _order(self, what: Callable[[], Any]) -> None:
         with self._wake:

@@ -1,8 +1,11 @@
 """The engines of a run: each job its own, or shared ones that are started, filled and given back.
 
 The driver starts one engine for each device that it may use, as trials come, spreads trials over
-them, and lets an engine go that has had nothing to train for a while. Where the cluster holds no
-device yet, one engine waits for it with its resource demand, which is what an autoscaler hears.
+them, and lets an engine go that has had nothing to train for a while.
+
+A cluster's autoscaler hears of nothing but the resources that something waits for. So where more
+trials wait than the devices there can hold, further engines are started, which wait for devices of
+their own; they get trials once they have one, and are taken back when fewer trials wait.
 """
 
 import math
@@ -14,6 +17,8 @@ from typing import Any, Protocol
 
 import ray
 
+from ablate.log import Say, say_nothing
+from ablate.pulse import EngineState
 from trials.forkserver import Server
 from trials.places import Assignment
 
@@ -48,8 +53,16 @@ class Engines(Protocol):
     def num_places(self) -> int:
         """How many trials may be out at once."""
 
-    def look(self) -> None:
-        """See how things are; called now and then, whether there are trials to place or not."""
+    def look(self, waiting: int) -> None:
+        """See how things are; called now and then, whether there are trials to place or not.
+
+        Args:
+            waiting: trials that could train if there were room.
+        """
+
+    @property
+    def states(self) -> tuple[EngineState, ...]:
+        """The shared engines that there are."""
 
     def place(self, assignment: Assignment) -> Engagement | None:
         """Find a trial its place; None while there is none."""
@@ -72,6 +85,8 @@ class OwnEngines:
         resources: Mapping[str, float],
         at_most: int | None = None,
         forks: Server | None = None,
+        *,
+        may_grow: bool = False,
     ) -> None:
         """Nothing is started here.
 
@@ -79,22 +94,30 @@ class OwnEngines:
             resources: what each job takes of the cluster.
             at_most: jobs at once; None for as many as there is room for.
             forks: a server on the one machine that all jobs run on; ended with this.
+            may_grow: whether the cluster may get more nodes.
         """
         self.job_resources = resources
         self._forks = forks
+        self._may_grow = may_grow
+        self._waiting = 0
         self._slots = Slots(resources, at_most)
 
     @property
     def num_places(self) -> int:
-        """As many as the cluster holds, and one more where more may be used.
+        """As many as the cluster holds, and where more may be used some that wait.
 
-        That one waits with its resource demand, which is what an autoscaler hears, and lets Tune
-        keep a warm process for it.
+        One lets Tune keep a warm process for it. A cluster that may grow hears of as many as would
+        double it, if so many trials wait.
         """
-        return self._slots.count() + (0 if self._slots.is_limited else 1)
+        count = self._slots.count()
+        more = max(1, min(self._waiting, count)) if self._may_grow else 1
+        return count + (0 if self._slots.is_limited else min(more, self._slots.left))
 
-    def look(self) -> None:
-        """There is nothing to see."""
+    def look(self, waiting: int) -> None:
+        """Remember how many wait."""
+        self._waiting = waiting
+
+    states: tuple[EngineState, ...] = ()
 
     def place(self, assignment: Assignment) -> Engagement:
         """Wherever Tune finds room for the job."""
@@ -126,6 +149,16 @@ class Slots:
         """Whether no more may be used than are counted, however the cluster grows."""
         return self._at_most is not None and self.count() >= self._at_most
 
+    @property
+    def left(self) -> int:
+        """How many more may be used than are counted."""
+        return max(0, self.most - self.count())
+
+    @property
+    def most(self) -> int:
+        """How many may be used, however the cluster grows."""
+        return 1_000_000 if self._at_most is None else self._at_most
+
     def count(self) -> int:
         """At least 1, so that one waits for a node."""
         if time.monotonic() - self._read > _ASK_SECONDS:
@@ -145,9 +178,13 @@ class _Engine:
         capacity: trials that it trains together; a guess until it answers.
         kind: what its trials have in common.
         trials: id of each trial that was sent there -> what those that see its batches share.
-        answer: the pending answer about its capacity.
+        answer: the pending answer about how it is.
         is_ready: whether it has ever answered.
-        idle_since: when its last trial ended.
+        is_extra: whether there was no device for it when it was started.
+        idle_since: when its last trial ended, or when it got the device that it had waited for.
+        told: its last answer.
+        heard: when that came.
+        pace: steps a second between its last two answers.
     """
 
     name: str
@@ -157,8 +194,47 @@ class _Engine:
     trials: dict[str, tuple[object, ...]] = field(default_factory=dict)
     answer: Any = None
     is_ready: bool = False
+    is_extra: bool = False
     asked: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
+    told: Any = None
+    heard: float = 0.0
+    pace: float | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether trials may be sent there: it has a device, or is about to."""
+        return self.is_ready or not self.is_extra
+
+    def hear(self, told: Any, now: float) -> None:
+        """Take in an answer."""
+        if self.is_extra and not self.is_ready:
+            self.idle_since = now
+        self.is_ready = True
+        if self.told is not None and now > self.heard:
+            # A process that was started again counts from zero.
+            steps = told.steps - self.told.steps
+            self.pace = (steps if steps >= 0 else told.steps) / (now - self.heard)
+        self.told, self.heard = told, now
+        if told.capacity is not None:
+            self.capacity = told.capacity
+
+    @property
+    def state(self) -> EngineState:
+        """For whoever watches the run."""
+        told = self.told
+        if told is None:
+            return EngineState(name=self.name, trials=len(self.trials))
+        return EngineState(
+            name=self.name,
+            node=told.node,
+            device=told.device,
+            trials=len(self.trials),
+            places=self.capacity if told.capacity is not None else None,
+            steps_per_second=self.pace,
+            memory_bytes=told.memory_bytes,
+            memory_total_bytes=told.memory_total_bytes,
+        )
 
 
 class SharedEngines:
@@ -166,14 +242,26 @@ class SharedEngines:
 
     job_resources: Mapping[str, float] = {"CPU": 0.001}
 
-    def __init__(self, pack: int | None, resources: Mapping[str, float], at_most: int | None):
+    def __init__(
+        self,
+        pack: int | None,
+        resources: Mapping[str, float],
+        at_most: int | None,
+        *,
+        may_grow: bool = False,
+        say: Say = say_nothing,
+    ) -> None:
         """Start without any.
 
         Args:
             pack: places of each; None for what its device holds.
             resources: what each takes of the cluster.
             at_most: how many there may be; None for what the cluster holds.
+            may_grow: whether the cluster may get more nodes, if engines wait for them.
+            say: hears of engines that come and go.
         """
+        self._may_grow = may_grow
+        self._say = say
         self._pack = pack
         self._resources = dict(resources)
         self._all: list[_Engine] = []
@@ -186,7 +274,7 @@ class SharedEngines:
         One that trains the same batches already may have one more: together they waste less.
         """
         kind, seen = assignment.kind, assignment.batches
-        free = [e for e in self._all if len(e.trials) < e.capacity]
+        free = [e for e in self._all if e.is_usable and len(e.trials) < e.capacity]
         open_to = [e for e in free if e.kind == kind or not e.trials]
 
         def load(engine: _Engine) -> tuple[int, bool]:
@@ -207,7 +295,8 @@ class SharedEngines:
     def num_places(self) -> int:
         """Trials that the engines there are, and those that may be started, could hold now."""
         missing = max(0, self._slots.count() - len(self._all))
-        return sum(e.capacity for e in self._all) + missing * (self._pack or FIRST_PLACES)
+        there = sum(e.capacity for e in self._all if e.is_usable)
+        return there + missing * (self._pack or FIRST_PLACES)
 
     def ended(self, trial: str) -> None:
         """A trial has ended; its place is free."""
@@ -223,14 +312,38 @@ class SharedEngines:
             engine.actor.leave.remote(trial)
         self.ended(trial)
 
-    def look(self) -> None:
-        """Hear what engines have answered, ask those not asked lately, let idle ones go."""
+    def look(self, waiting: int) -> None:
+        """Hear what engines have answered, ask those not asked lately, start and let go."""
         now = time.monotonic()
+        wanted = self._wanted(waiting)
         for engine in self._all[:]:
             self._hear(engine, now)
-            if not engine.trials and now - engine.idle_since > IDLE_SECONDS:
-                self._all.remove(engine)
-                ray.kill(engine.actor)
+            if engine.trials:
+                continue
+            if not engine.is_usable:
+                if len(self._all) > wanted:
+                    self._let_go(engine, "engine_not_wanted_any_more")
+            elif now - engine.idle_since > IDLE_SECONDS:
+                self._let_go(engine, "engine_let_go")
+        if self._may_grow and len(self._all) >= self._slots.count():
+            for _ in range(wanted - len(self._all)):
+                self._start().is_extra = True
+
+    @property
+    def states(self) -> tuple[EngineState, ...]:
+        """The engines that there are, in the order in which they were started."""
+        return tuple(engine.state for engine in self._all)
+
+    def _wanted(self, waiting: int) -> int:
+        """Engines that all trials there are would fill, as far as so many may be used."""
+        places = max((e.capacity for e in self._all), default=self._pack or FIRST_PLACES)
+        trials = waiting + len(self._of_trial)
+        return min(math.ceil(trials / max(1, places)), self._slots.most)
+
+    def _let_go(self, engine: _Engine, why: str) -> None:
+        self._all.remove(engine)
+        ray.kill(engine.actor)
+        self._say(why, engine=engine.name)
 
     def close(self) -> None:
         """Give every device back."""
@@ -242,13 +355,18 @@ class SharedEngines:
         if engine.answer is not None and ray.wait([engine.answer], timeout=0)[0]:
             try:
                 told = ray.get(engine.answer)
-            except ray.exceptions.RayActorError:
+            except ray.exceptions.RayActorError as error:
                 told = None  # It is being started again.
+                lines = str(error).strip().splitlines()
+                self._say("engine_lost", "warning", engine=engine.name, reason=lines[:1])
             engine.answer = None
             if told is not None:
-                engine.capacity, engine.is_ready = told, True
+                if not engine.is_ready:
+                    where = {"node": told.node, "device": told.device}
+                    self._say("engine_ready", engine=engine.name, **where)
+                engine.hear(told, now)
         if engine.answer is None and now - engine.asked > _ASK_SECONDS:
-            engine.answer, engine.asked = engine.actor.capacity.remote(), now
+            engine.answer, engine.asked = engine.actor.state.remote(), now
 
     def _start(self) -> _Engine:
         from ablate.sweep.engine_actor import EngineActor

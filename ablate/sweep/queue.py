@@ -50,6 +50,11 @@ class Queue:
         """Whether there is anything to give."""
         return bool(self._ids) or self.ready() is not None
 
+    @property
+    def num_waiting(self) -> int:
+        """Trials that wait and cells that may ask: at least so many could train now."""
+        return len(self._ids) + len(self._may_ask)
+
     def add(self, run: CellRun, identity: str, turn: int) -> None:
         """Let a trial wait; one that waits already stays where it is.
 

@@ -7,7 +7,7 @@ own experiment files are written to a temporary folder and never read: the journ
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +15,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ablate.log import Say, say_nothing
 from ablate.sweep.conductor import Conductor
 from ablate.sweep.engines import Engines
 from ablate.sweep.job import PROGRESS, RESULT, Job
@@ -28,10 +29,18 @@ INFRASTRUCTURE_RETRIES = 2
 class Desk(Searcher):  # type: ignore[misc]
     """Gives Tune the conductor's assignments, as many as there are places."""
 
-    def __init__(self, conductor: Conductor, engines: Engines) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        engines: Engines,
+        look: Callable[[], None] | None = None,
+        say: Say = say_nothing,
+    ) -> None:
         super().__init__()
         self.conductor = conductor
         self.engines = engines
+        self.look = look or (lambda: engines.look(0))
+        self.say = say
         self.stopping = False
         self.trial_of: dict[str, str] = {}
         self.cut_off: set[str] = set()
@@ -44,7 +53,7 @@ class Desk(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next assignment, None while there is none, or the end."""
-        self.engines.look()
+        self.look()
         if self.conductor.look() is not None:
             self.stopping = True
         if self.stopping or self.conductor.done:
@@ -125,6 +134,8 @@ class Steward(FIFOScheduler):  # type: ignore[misc]
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process died; Tune starts the trial again or tells the searcher that it is over."""
         self.desk.last_error = trial_error(trial)
+        identity = self.desk.trial_of.get(trial.trial_id)
+        self.desk.say("job_died", "warning", trial=identity, reason=self.desk.last_error)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Removed before it ran: Tune is being shut down."""
@@ -149,6 +160,8 @@ def run(
     engines: Engines,
     folder: str,
     job: type[tune.Trainable] = Job,
+    look: Callable[[], None] | None = None,
+    say: Say = say_nothing,
 ) -> None:
     """Run a study to its end on the connected Ray cluster.
 
@@ -157,8 +170,10 @@ def run(
         engines: what trains its trials.
         folder: where Tune may write its own files.
         job: what takes a trial there; another class must report as `Job` does.
+        look: called now and then; looks after the engines.
+        say: hears of jobs whose processes died.
     """
-    desk = Desk(conductor, engines)
+    desk = Desk(conductor, engines, look, say)
     if conductor.done:
         return
     sized = tune.with_resources(job, {k.lower(): v for k, v in engines.job_resources.items()})

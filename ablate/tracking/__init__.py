@@ -4,7 +4,7 @@
 """
 
 from ablate.tracking.client import StoreError
-from ablate.tracking.facts import CellInfo, StudyInfo
+from ablate.tracking.facts import CellInfo, Owner, StudyInfo
 from ablate.tracking.reader import computed, runs, study_keys
 from ablate.tracking.tracker import Tracker
 from ablate.tracking.uris import check, default_artifacts, redact
@@ -12,6 +12,7 @@ from ablate.tracking.writer import Writer
 
 __all__ = [
     "CellInfo",
+    "Owner",
     "StoreError",
     "StudyInfo",
     "Tracker",

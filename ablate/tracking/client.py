@@ -169,6 +169,11 @@ class Client:
         return str(self._mlflow.create_experiment(name, artifacts, dict(tags)))
 
     @_request
+    def tag_experiment(self, experiment: str, key: str, value: str) -> None:
+        """Set a tag of an experiment."""
+        self._mlflow.set_experiment_tag(experiment, key, value)
+
+    @_request
     def experiments(self) -> tuple[Experiment, ...]:
         """The experiments that are not deleted."""
         return tuple(map(_experiment, _pages(self._mlflow.search_experiments, max_results=PAGE)))

@@ -67,3 +67,16 @@ class StudyInfo:
     keep_files: Callable[[str], list[Path]] = _nothing
     stale: frozenset[str] = frozenset()
     moved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose studies a store has, on a server that many share.
+
+    Attributes:
+        store: identity of the store; stays when it moves.
+        user: who runs the study.
+    """
+
+    store: str
+    user: str

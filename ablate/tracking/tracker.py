@@ -7,13 +7,13 @@ again by their tags, so a driver that was killed goes on where it was and makes 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 
 from ablate import journal
 from ablate.tracking import records
 from ablate.tracking.client import Client, Point, Run, StoreError
-from ablate.tracking.facts import CellInfo, StudyInfo
+from ablate.tracking.facts import CellInfo, Owner, StudyInfo
 from ablate.tracking.sending import Job, Sent, due_tags, known, made, send, send_trial
 from ablate.tracking.uris import default_artifacts
 from trials.errors import UserError
@@ -31,10 +31,17 @@ class Tracker:
 
     Attributes:
         client: the store.
+        name: of the experiment: the study's, unless another store has one of that name there.
     """
 
     def __init__(
-        self, uri: str, experiment: str, *, artifacts: str | None, client: Client | None = None
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        artifacts: str | None,
+        client: Client | None = None,
+        owner: Owner | None = None,
     ) -> None:
         """Make the store's schema and the experiment where they are missing, which takes seconds.
 
@@ -43,6 +50,7 @@ class Tracker:
             experiment: the study's name.
             artifacts: where files go; None for beside a SQLite file, or the server's choice.
             client: the store, where the caller has it open.
+            owner: whose study it is, where others may have one of the same name.
 
         Raises:
             UserError: the experiment was deleted in MLflow, or mlflow is not installed.
@@ -50,7 +58,7 @@ class Tracker:
         """
         self.client = Client(uri) if client is None else client
         place = default_artifacts(uri) if artifacts is None else artifacts
-        self._experiment = _experiment(self.client, experiment, place)
+        self._experiment, self.name = _experiment(self.client, experiment, place, owner)
         self._is_listed = False
         self._parent: Sent | None = None
         self._cells: dict[str, Sent] = {}
@@ -69,6 +77,7 @@ class Tracker:
             StoreError: something could not be sent, the first of what went wrong; what could be
                 sent was. Call again later.
         """
+        study = replace(study, name=self.name)
         errors: list[StoreError] = []
         try:
             self._list()
@@ -256,13 +265,27 @@ def _cell_tags(cell: CellInfo, study: StudyInfo) -> dict[str, str]:
     }
 
 
-def _experiment(client: Client, name: str, artifacts: str | None) -> str:
-    """The experiment's id; it is made where there is none."""
-    found = client.experiment(name)
-    if found is None:
-        return client.create_experiment(name, artifacts, {records.STUDY: name})
-    if found.deleted:
-        raise UserError(
-            f"experiment '{name}' was deleted in MLflow; restore it there, or rename the study"
-        )
-    return found.id
+def _experiment(
+    client: Client, name: str, artifacts: str | None, owner: Owner | None
+) -> tuple[str, str]:
+    """Id and name of the experiment; it is made where there is none.
+
+    A store keeps what it has. Where another one has taken the name, the user's is added to it.
+    """
+    store = {} if owner is None else {records.OWNER: owner.store}
+    others = () if owner is None else (owner.user, f"{owner.user}-{owner.store[:6]}")
+    for title in (name, *(f"{name}@{other}" for other in others)):
+        found = client.experiment(title)
+        if found is None:
+            tags = {records.STUDY: title, **store}
+            return client.create_experiment(title, artifacts, tags), title
+        if owner is not None and found.tags.get(records.OWNER, owner.store) != owner.store:
+            continue
+        if found.deleted:
+            raise UserError(
+                f"experiment '{title}' was deleted in MLflow; restore it there, or rename the study"
+            )
+        if store and records.OWNER not in found.tags:
+            client.tag_experiment(found.id, records.OWNER, store[records.OWNER])
+        return found.id, title
+    raise UserError(f"the tracking server has studies '{name}' of other stores; rename this one")

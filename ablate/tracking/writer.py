@@ -36,6 +36,7 @@ class Writer:
         *,
         interval: float = 1.0,
         patience: float = 0.0,
+        on_change: Callable[[str | None], None] = lambda problem: None,
     ) -> None:
         """Nothing is opened before `start`.
 
@@ -47,7 +48,10 @@ class Writer:
             interval: seconds between two synchronisations, at least.
             patience: seconds that nothing is opened, unless a trial reports or ends before:
                 opening a store takes the time of a CPU that trials need to start.
+            on_change: called in the thread when an outage begins, with what went wrong, and
+                with None when it is over.
         """
+        self._on_change = on_change
         self.problems: list[str] = []
         self._connect = connect
         self._state = state
@@ -131,10 +135,13 @@ class Writer:
             # One note an outage: every request words it in its own way.
             if not self._is_away:
                 self._note(str(error))
+                self._on_change(str(error))
             self._is_away = True
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop a study either
             self._note(f"tracking failed: {type(error).__name__}: {error}")
         else:
+            if self._is_away:
+                self._on_change(None)
             self._is_away = False
             return True
         return False

@@ -52,10 +52,12 @@ class Engine:
     Attributes:
         capacity: places in the pack, halved when the device's memory is exhausted; None until the
             first trial over a backbone shows how many the memory holds.
+        steps: optimiser steps that it has taken, of all its trials together.
     """
 
     def __init__(self, capacity: int | None = 1) -> None:
         self.capacity = capacity
+        self.steps = 0
         self._given = self._whole = capacity
         self._alone: set[str] = set()
         self._waiting: deque[Assignment] = deque()
@@ -256,6 +258,7 @@ class Engine:
             failure = error
         if failure is not None:
             return self._recover(failure)
+        self.steps += len(self._active)
         due = [run for run in self._active if run.save_is_due]
         if due:
             self._pack.settle()

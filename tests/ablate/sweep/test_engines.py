@@ -50,7 +50,8 @@ class Actor:
         self.answers = True
         self.is_dead = False
         self.leave = SimpleNamespace(remote=self.left.append)
-        self.capacity = SimpleNamespace(remote=lambda: self)
+        self.state = SimpleNamespace(remote=lambda: self)
+        self.steps = 0
 
 
 class FakeRay:
@@ -79,10 +80,13 @@ class FakeRay:
         assert timeout == 0, "the driver waits for no engine"
         return [a for a in answers if a.answers], [a for a in answers if not a.answers]
 
-    def get(self, answer: Actor) -> int | None:
+    def get(self, answer: Actor) -> Any:
         if answer.is_dead:
             raise RayActorError
-        return answer.told
+        return SimpleNamespace(
+            capacity=answer.told, steps=answer.steps, node="10.0.0.1", device="gpu 0",
+            memory_bytes=2**30, memory_total_bytes=2**34,
+        )  # fmt: skip
 
     def kill(self, actor: Actor) -> None:
         self.killed.append(actor)
@@ -220,18 +224,18 @@ def test_what_engines_answer_raises_and_lowers_their_places(ray: FakeRay, clock:
     assert go(trainers, trial(4)) == [None]
     (actor,) = ray.actors
     actor.answers = False
-    trainers.look()
+    trainers.look(0)
     clock.now += 60
-    trainers.look()
+    trainers.look(0)
     assert trainers.num_places == 4
     actor.answers, actor.told = True, 16
-    trainers.look()
+    trainers.look(0)
     assert trainers.num_places == 16
     assert go(trainers, *(trial(n) for n in range(4, 17))) == [engine] * 12 + [None]
     clock.now += 60
-    trainers.look()
+    trainers.look(0)
     actor.told = 8
-    trainers.look()
+    trainers.look(0)
     assert trainers.num_places == 8
     trainers.ended(trial(0).spec.id)
     assert go(trainers, trial(17)) == [None], "fifteen are there still"
@@ -245,18 +249,18 @@ def test_an_engine_that_does_not_know_or_is_dead_keeps_its_places(
     (actor,) = ray.actors
     for _ in range(3):
         clock.now += 60
-        trainers.look()
+        trainers.look(0)
     assert trainers.num_places == 4, "it answered None"
     actor.is_dead = True
     for _ in range(3):
         clock.now += 60
-        trainers.look()
+        trainers.look(0)
     assert trainers.num_places == 4
     assert not ray.killed, "Ray starts it again"
     actor.is_dead, actor.told = False, 6
     for _ in range(3):
         clock.now += 60
-        trainers.look()
+        trainers.look(0)
     assert trainers.num_places == 6
 
 
@@ -265,14 +269,14 @@ def test_engines_without_trials_are_let_go_after_a_while(ray: FakeRay, clock: Cl
     go(trainers, trial(0), trial(1))
     first, second = ray.actors
     clock.now += 60
-    trainers.look()
+    trainers.look(0)
     assert not ray.killed, "both have something to train"
     trainers.ended(trial(0).spec.id)
     clock.now += engines.IDLE_SECONDS / 2
-    trainers.look()
+    trainers.look(0)
     assert not ray.killed, "its backbone is warm, and more may come"
     clock.now += engines.IDLE_SECONDS
-    trainers.look()
+    trainers.look(0)
     assert ray.killed == [first]
     assert trainers.num_places == 4, "another may be started in its place"
     assert go(trainers, trial(2)) == [ray.actors[2].options["name"]]

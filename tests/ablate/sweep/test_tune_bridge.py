@@ -134,8 +134,9 @@ class Places:
     def __init__(self) -> None:
         self.has_room = True
         self.calls: list[str] = []
+        self.states = ()
 
-    def look(self) -> None:
+    def look(self, waiting: int) -> None:
         self.calls.append("look")
 
     def place(self, assignment: Assignment) -> Engagement | None:
