@@ -42,6 +42,8 @@ def ask(folder: StudyFolder) -> int:
 
 def is_run(folder: StudyFolder) -> bool:
     """Whether a process holds the lease of a study's journal."""
+    if not (folder.journal / "lease.json").exists():
+        return False  # And no look at the lock, which might stand in the way of who is to take it.
     try:
         lease = os.open(folder.journal / "lease", os.O_RDWR)
     except OSError:
@@ -61,6 +63,12 @@ def forget(folder: StudyFolder) -> None:
         folder.stop.unlink()
 
 
+def interrupt() -> None:
+    """As Ctrl-C does; a job of a Ray cluster is born with that signal blocked."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.raise_signal(signal.SIGINT)
+
+
 @dataclass
 class Listener:
     """A run's ear for requests.
@@ -72,7 +80,7 @@ class Listener:
     """
 
     folder: StudyFolder
-    end: Callable[[], None] = lambda: signal.raise_signal(signal.SIGINT)
+    end: Callable[[], None] = interrupt
     clock: Callable[[], float] = time.monotonic
     _next_look: float = 0.0
     _heard: int = 0

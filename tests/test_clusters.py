@@ -151,9 +151,9 @@ def slurm(place: Path, ablate: str) -> Any:
     commands(
         place,
         scontrol='if [ "$1" = show ]; then printf "gpu07\\ngpu08\\n"\n'
-        'else echo "$@" >> "$HOME/scontrol"; fi',
+        'else echo "$@" >> "$HOME/requeued"; fi',
         srun='while [ "$1" != ray ]; do shift; done; exec "$@"',
-        ray='printf "%s\\n" "$@" > "$HOME/ray"; echo "$RAY_AUTH_TOKEN" > "$HOME/token"\n'
+        ray='printf "%s\\n" "$@" > "$HOME/told"; echo "$RAY_AUTH_TOKEN" > "$HOME/token"\n'
         'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
         ablate=ablate,
     )
@@ -168,7 +168,7 @@ def test_slurm_runs_the_study_on_all_nodes_behind_a_token(tmp_path: Path) -> Non
     from ray.scripts import symmetric_run
 
     assert slurm(tmp_path, 'echo "$@" > "$HOME/asked"; exit 3').wait(60) == 3
-    told = (tmp_path / "ray").read_text().splitlines()
+    told = (tmp_path / "told").read_text().splitlines()
     assert told[0] == "symmetric-run"
     before, after = told[1 : told.index("--")], told[told.index("--") + 1 :]
     assert before[:4] == ["--address", "gpu07:22345", "--min-nodes", "2"]
@@ -177,7 +177,7 @@ def test_slurm_runs_the_study_on_all_nodes_behind_a_token(tmp_path: Path) -> Non
     given = typed(" ".join(after))
     assert (given.command, given.study, given.address) == ("run", "mine.yaml", "auto")
     assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text().strip())
-    assert not (tmp_path / "scontrol").exists(), "failed trials are no reason to start again"
+    assert not (tmp_path / "requeued").exists(), "failed trials are no reason to start again"
 
 
 def test_slurm_continues_a_study_whose_time_was_up(tmp_path: Path) -> None:
@@ -193,12 +193,12 @@ def test_slurm_continues_a_study_whose_time_was_up(tmp_path: Path) -> None:
     process.send_signal(signal.SIGUSR1)
     assert process.wait(60) == 4
     assert (tmp_path / "asked").read_text() == "stop mine.yaml\n"
-    assert (tmp_path / "scontrol").read_text() == "requeue 12345\n"
+    assert (tmp_path / "requeued").read_text() == "requeue 12345\n"
 
 
 def test_slurm_leaves_a_study_stopped_that_somebody_stopped(tmp_path: Path) -> None:
     assert slurm(tmp_path, "exit 4").wait(60) == 4
-    assert not (tmp_path / "scontrol").exists()
+    assert not (tmp_path / "requeued").exists()
 
 
 def test_slurms_signal_reaches_the_script() -> None:

@@ -336,7 +336,10 @@ class SharedEngines:
 
     def _wanted(self, waiting: int) -> int:
         """Engines that all trials there are would fill, as far as so many may be used."""
-        places = max((e.capacity for e in self._all), default=self._pack or FIRST_PLACES)
+        told = [e.told.capacity for e in self._all if e.told and e.told.capacity is not None]
+        places = self._pack or max(told, default=None)
+        if places is None:
+            return len(self._all)  # A guess could ask for many times the devices that are needed.
         trials = waiting + len(self._of_trial)
         return min(math.ceil(trials / max(1, places)), self._slots.most)
 

@@ -174,3 +174,29 @@ def test_limits_come_from_everywhere(tmp_path: Path) -> None:
     environment = {"ABLATE_PRICE_PER_GPU_HOUR": "2.5", "ABLATE_DEADLINE": "8h"}
     found = Profile.read({"max_cost": 10.0}, environment=environment, file=tmp_path / "none")
     assert (found.price_per_gpu_hour, found.max_cost, found.deadline) == (2.5, 10.0, "8h")
+
+
+def test_what_is_for_another_machine_is_taken_as_written(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.toml"
+    given = {"store": "/mnt/there", "data": ("/mnt/a", "/mnt/b"), "max_gpus": 2.5, "pack": "8"}
+    found = Profile.read(given, environment={}, file=nowhere, elsewhere=True)
+    assert found.store == "/mnt/there"
+    assert found.to_flags() == [
+        "--store", "/mnt/there", "--data", "/mnt/a", "--data", "/mnt/b",
+        "--pack", "8", "--max-gpus", "2.5",
+    ]  # fmt: skip
+    assert Profile().to_flags() == []
+    with pytest.raises(UserError, match="pack must be"):
+        Profile.read({"pack": "many"}, environment={}, file=nowhere, elsewhere=True)
+
+
+def test_the_command_line_takes_the_flags_that_a_profile_says(tmp_path: Path) -> None:
+    from ablate import cli
+    from ablate.commands.common import flags
+
+    given = {"store": "/s", "data": ("/a",), "models": ("/m",), "device": "cuda", "cpus": 3.0,
+             "max_gpus": 2.0, "deadline": "8h", "price_per_gpu_hour": 1.5, "max_cost": 9.0,
+             "tracking_uri": "http://t", "address": "auto"}  # fmt: skip
+    wanted = Profile.read(given, environment={}, file=tmp_path / "none", elsewhere=True)
+    parsed = flags(cli.parser().parse_args(["run", "mine", *wanted.to_flags()]))
+    assert parsed == {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}

@@ -80,3 +80,14 @@ def test_a_trial_by_the_beginning_of_its_id() -> None:
         store.trial_by_prefix(state, "ab")
     with pytest.raises(UserError, match="no trial's id starts with 'x'"):
         store.trial_by_prefix(state, "x")
+
+
+def test_a_store_keeps_its_identity_where_it_moves(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    first = store.identity(tmp_path / "one")
+    assert store.identity(tmp_path / "one") == first
+    assert store.identity(tmp_path / "two") != first
+    (tmp_path / "one").rename(tmp_path / "three")
+    assert store.identity(tmp_path / "three") == first
+    assert [p.name for p in (tmp_path / "three").iterdir()] == ["store.json"]

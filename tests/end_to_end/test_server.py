@@ -29,7 +29,7 @@ from tracked_stories import CELL, Story, spec  # noqa: E402
 
 pytest.importorskip("psycopg2", reason="an MLflow server with PostgreSQL needs the extra `server`")
 
-SECONDS = 180.0
+SECONDS = 600.0
 DRIVERS = 8
 TRIALS = 4
 

@@ -294,3 +294,145 @@ def test_a_trial_that_is_stopped_frees_its_place_at_once(ray: FakeRay) -> None:
     assert go(trainers, trial(3)) == [None], "its end frees no second place"
     trainers.stop("unheard of")
     assert ray.actors[0].left == [trial(0).spec.id]
+
+
+# a cluster that may grow
+
+
+def growing(at_most: int | None = None, pack: int | None = 2) -> SharedEngines:
+    return SharedEngines(pack, {"CPU": 1.0, "GPU": 1.0}, at_most, may_grow=True)
+
+
+def filled(ray: FakeRay, trainers: SharedEngines) -> int:
+    """Give trials to every place that there is; how many there were."""
+    number = 0
+    while trainers.place(trial(number)) is not None:
+        number += 1
+    return number
+
+
+def test_waiting_trials_ask_for_the_devices_that_they_would_fill(ray: FakeRay) -> None:
+    trainers = growing()
+    assert filled(ray, trainers) == 4
+    trainers.look(5)
+    assert len(ray.actors) == 5, "four train in two engines, and five more would fill three"
+    assert [a.options["num_gpus"] for a in ray.actors] == [1.0] * 5
+    trainers.look(5)
+    assert len(ray.actors) == 5
+    assert trainers.num_places == 4, "those that wait for a device have no place yet"
+    assert trainers.place(trial(9)) is None
+
+
+def test_no_more_is_asked_for_than_may_be_used(ray: FakeRay) -> None:
+    trainers = growing(at_most=3)
+    filled(ray, trainers)
+    trainers.look(1000)
+    assert len(ray.actors) == 3
+
+
+def test_nothing_is_asked_for_before_it_is_known_what_a_device_holds(
+    ray: FakeRay, clock: Clock
+) -> None:
+    trainers = growing(pack=None)
+    filled(ray, trainers)
+    trainers.look(40)
+    assert len(ray.actors) == 2
+    for actor in ray.actors:
+        actor.told = 16
+    clock.now += 60
+    trainers.look(40)
+    trainers.look(40)
+    assert len(ray.actors) == 3, "eight train, forty wait, and a device holds sixteen"
+
+
+def test_nothing_is_asked_of_what_cannot_grow(ray: FakeRay) -> None:
+    trainers = shared()
+    filled(ray, trainers)
+    trainers.look(1000)
+    assert len(ray.actors) == 2
+
+
+def test_an_engine_that_gets_its_device_gets_trials(ray: FakeRay, clock: Clock) -> None:
+    trainers = growing()
+    filled(ray, trainers)
+    for actor in ray.actors:
+        actor.answers = True
+    trainers.look(2)
+    (extra,) = ray.actors[2:]
+    extra.answers = False
+    clock.now += 600
+    trainers.look(2)
+    assert not ray.killed, "a node takes minutes to come up"
+    ray.resources["GPU"], extra.answers = 3.0, True
+    clock.now += 60
+    trainers.look(2)
+    assert trainers.num_places == 6
+    placed = trainers.place(trial(8))
+    assert placed is not None
+    assert placed.engine == extra.options["name"]
+    assert not ray.killed
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked_for(ray: FakeRay) -> None:
+    trainers = growing()
+    number = filled(ray, trainers)
+    trainers.look(4)
+    extra = ray.actors[2:]
+    for actor in extra:
+        actor.answers = False
+    for ended in range(number // 2):
+        trainers.ended(trial(ended).spec.id)
+    trainers.look(0)
+    assert ray.killed == extra
+    trainers.look(0)
+    assert len(ray.actors) == 4
+
+
+def test_own_engines_ask_a_cluster_to_double(ray: FakeRay) -> None:
+    own = OwnEngines({"CPU": 1.0}, may_grow=True)
+    own.look(0)
+    assert own.num_places == 8 + 1
+    own.look(5)
+    assert own.num_places == 8 + 5
+    own.look(500)
+    assert own.num_places == 8 + 8
+    few = OwnEngines({"CPU": 1.0}, 10, may_grow=True)
+    few.look(500)
+    assert few.num_places == 10
+
+
+def test_engines_say_how_they_are(ray: FakeRay, clock: Clock) -> None:
+    said: list[tuple[str, str]] = []
+
+    def say(event: str, level: str = "info", **fields: Any) -> None:
+        said.append((event, level))
+
+    trainers = SharedEngines(2, {"CPU": 1.0, "GPU": 1.0}, 1, say=say)
+    go(trainers, trial(0))
+    (state,) = trainers.states
+    assert (state.trials, state.node, state.places) == (1, None, None)
+    (actor,) = ray.actors
+    for steps in (10, 70, 5):
+        actor.steps = steps
+        clock.now += 30
+        trainers.look(0)
+        clock.now += 30
+        trainers.look(0)
+        if steps == 70:
+            assert trainers.states[0].steps_per_second == pytest.approx(60 / 60, abs=1.0)
+    (state,) = trainers.states
+    assert (state.node, state.device, state.places) == ("10.0.0.1", "gpu 0", 2)
+    assert state.memory_bytes == 2**30
+    assert state.steps_per_second is not None
+    assert state.steps_per_second >= 0, "a process that was started again counts from zero"
+    actor.is_dead = True
+    clock.now += 60
+    trainers.look(0)
+    clock.now += 60
+    trainers.look(0)
+    assert said[0] == ("engine_ready", "info")
+    assert ("engine_lost", "warning") in said
+    trainers.ended(trial(0).spec.id)
+    clock.now += 60
+    trainers.look(0)
+    assert said[-1] == ("engine_let_go", "info")
