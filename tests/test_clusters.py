@@ -237,6 +237,6 @@ def test_the_server_quotes_its_password(tmp_path: Path) -> None:
         [shell, "-c", script], env=environment(tmp_path), capture_output=True, text=True, check=True
     ).stdout
     uri, arguments = said.strip().split("|")
-    assert uri == "postgresql://mlflow:a%2Fb%40c%20%2B%3D@db/mlflow"
+    assert uri == "postgresql+psycopg2://mlflow:a%2Fb%40c%20%2B%3D@db/mlflow"
     assert "password" not in arguments
     assert arguments.startswith("server --host 0.0.0.0")

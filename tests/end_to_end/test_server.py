@@ -118,10 +118,11 @@ class Servers:
         files.mkdir(exist_ok=True)
         line = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
                 "--port", str(self.web), "--workers", "1",
-                "--backend-store-uri", f"postgresql://mlflow@127.0.0.1:{self.port}/postgres",
+                "--backend-store-uri", f"postgresql+psycopg2://mlflow@127.0.0.1:{self.port}/postgres",
                 "--artifacts-destination", str(files)]  # fmt: skip
         self._start("web", line)
-        until(self._is_healthy, "MLflow")
+        until(lambda: self._has_ended("web") or self._is_healthy(), "MLflow")
+        assert not self._has_ended("web"), (self.place / "web.log").read_text()[-2000:]
 
     def _is_healthy(self) -> bool:
         with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
@@ -132,6 +133,9 @@ class Servers:
         process = self.running.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
+
+    def _has_ended(self, name: str) -> bool:
+        return self.running[name].poll() is not None
 
     def _start(self, name: str, line: list[str], **options: Any) -> None:
         environment = {**os.environ, "TMPDIR": str(self.place), "MLFLOW_DISABLE_TELEMETRY": "true"}
