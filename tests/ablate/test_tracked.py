@@ -1,5 +1,6 @@
 """What MLflow is told: cells with their summary, and the files to keep."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,10 @@ class FakeWriter:
 
     problems: list[str] = ["it is away"]
 
-    def __init__(self, *given: Any, patience: float) -> None:
+    def __init__(self, *given: Any, patience: float, on_change: Any) -> None:
         self.said: list[Any] = []
+        on_change("it is away")
+        on_change(None)
         FakeWriter.last = self  # type: ignore[attr-defined]
 
     def start(self) -> None:
@@ -135,8 +138,13 @@ def test_what_is_missing_is_said_and_how_it_ended(
     monkeypatch.setattr(tracked, "Writer", FakeWriter)
     state = study.state
 
+    told: list[tuple[str, str, Any]] = []
+
+    def say(event: str, level: str = "info", **fields: Any) -> None:
+        told.append((event, level, fields.get("reason")))
+
     def go() -> None:
-        with tracked.tracked(study.resolved, "http://a", study.folder, state) as notify:
+        with tracked.tracked(study.resolved, "http://a", study.folder, state, say) as notify:
             notify()
             state.ended = ended
             if raises:
@@ -150,3 +158,17 @@ def test_what_is_missing_is_said_and_how_it_ended(
     said = FakeWriter.last.said  # type: ignore[attr-defined]
     assert said == ["start", "notify", ("close", interrupted)]
     assert "it is away" in capsys.readouterr().err
+    assert told == [("tracking_away", "warning", "it is away"), ("tracking_back", "info", None)]
+
+
+def test_an_owner_is_the_store_and_whoever_runs(
+    study: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> str:
+        raise OSError
+
+    mine = tracked.owner(study.folder)
+    monkeypatch.setattr(tracked.getpass, "getuser", nobody)
+    same = tracked.owner(study.folder)
+    assert same.store == mine.store
+    assert same.user == str(os.getuid())

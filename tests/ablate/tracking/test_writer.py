@@ -62,13 +62,26 @@ class Moody:
         self.closed.append(interrupted)
 
 
-def write_with(tracker: Moody, story: Story) -> Writer:
+def write_with(tracker: Moody, story: Story, heard: list[str | None] | None = None) -> Writer:
     return Writer(
         lambda: tracker,  # type: ignore[arg-type,return-value]
         story.state,
         lambda state: ([], story.info),
         interval=0.01,
+        on_change=([] if heard is None else heard).append,
     )
+
+
+def test_an_outage_is_told_once_and_when_it_is_over(story: Story) -> None:
+    heard: list[str | None] = []
+    moods = [None, StoreError("away"), StoreError("still away"), None, StoreError("again"), None]
+    writer = write_with(Moody(moods), story, heard)
+    writer.start()
+    while len(writer.problems) < 2:
+        writer.notify()
+        time.sleep(0.01)
+    assert writer.close(timeout=10)
+    assert heard == ["away", None, "again", None]
 
 
 def test_the_writer_retries_and_says_each_problem_once(story: Story) -> None:
