@@ -197,7 +197,9 @@ def conductor(
 
     elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
     until = None if profile.deadline is None else deadline(profile.deadline, time.time())
-    limit = limits.Limits(until, profile.max_cost, profile.price_per_gpu_hour)
+    limit = limits.Limits(
+        until, profile.max_cost, profile.price_per_gpu_hour, profile.gpus_per_trial or 1.0
+    )
     return Conductor(
         resolved.plan,
         record,

@@ -59,8 +59,8 @@ class Prediction:
         return {"trials": trials, "device_seconds": seconds, "cost": self._priced(seconds)}
 
     def _priced(self, seconds: float | None) -> float | None:
-        price = self.profile.price_per_gpu_hour
-        return None if price is None or seconds is None else seconds / 3600 * price
+        price, gpus = self.profile.price_per_gpu_hour, self.profile.gpus_per_trial or 1.0
+        return None if price is None or seconds is None else seconds / 3600 * gpus * price
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
