@@ -174,8 +174,7 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
     if kept:
         yield f"The head is kept as it starts, and does not train: {', '.join(kept)}."
     for cell_of_plan in plan.cells:
-        asks = state.asks.get(cell_of_plan.key, [])
-        ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
+        ended = tally.has_searched(state, cell_of_plan)
         if ended and not tally.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
         waits = tally.stuck(plan, state, cell_of_plan)

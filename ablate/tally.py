@@ -126,15 +126,23 @@ def stuck(plan: Plan, state: State, cell: Cell) -> str | None:
         return None
     source, begin = plan.cell(cell.source), starts(plan, state, cell)
     if begin is None:
-        asks = state.asks.get(source.key, [])
-        ended = asks and all(state.trials[t].final for a in asks for t in a.trials)
-        if not ended and stuck(plan, state, source) is None:
+        if not has_searched(state, source) and stuck(plan, state, source) is None:
             return None
         return f"it starts from {source.name}, of which nothing was confirmed"
     known = state.trials.get(begin[0])
     if not cell.space or known is None or known.status not in FAILED:
         return None  # Where nothing is searched, each of its trials says so itself.
     return f"it starts from trial {known.id[:12]} ({source.name}), which has {known.status}"
+
+
+def has_searched(state: State, cell: Cell) -> bool:
+    """Whether a cell has asked, and all that it asked for has ended.
+
+    What a driver asked for and was killed before it planned has not.
+    """
+    asks = state.asks.get(cell.key, [])
+    trials = [state.trials.get(identity) for ask in asks for identity in ask.trials]
+    return bool(asks) and all(trial is not None and trial.final for trial in trials)
 
 
 def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:

@@ -183,3 +183,4 @@ def test_a_trial_that_was_asked_and_never_planned_breaks_nothing(record: Record)
     state.apply(Event(1, 0.0, ask.kind, ask.data))
     assert tally.stale_trials(other, state) == []
     assert tally.standings(other, state, FACTS)[0].search == (0, 2)
+    assert not tally.has_searched(state, other.cells[0])
