@@ -292,6 +292,8 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     timed = tune is not None and tune.budget.gpu_seconds is not None
     planned = len(asks) if timed else plan.num_asks(cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
+    # Fewer than asked for, where fewer asks ended with a score.
+    chosen = chosen_values(plan, state, cell)
     reasons = [str((t.result_json or {}).get("reason") or t.status) for t in failed]
     waits = stuck(plan, state, cell)
     if waits is not None:
@@ -299,7 +301,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), planned),
-        confirm=(len(confirmed), top * seeds_asked(plan, state, cell)),
+        confirm=(len(confirmed), (len(chosen) or top) * seeds_asked(plan, state, cell)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
         reused=sum(trial.reused_from is not None for trial in known),
