@@ -128,15 +128,19 @@ def check(frame: pd.DataFrame, *, source: str = "frame") -> pd.DataFrame:
 def _once(table: pd.DataFrame) -> pd.DataFrame:
     """Each trial once, though several studies have it: a trial that was reused is one measurement.
 
-    It stays where its cell has the most trials, or else with the study that trained it; a cell
-    of which nothing stays is not there.
+    It stays where it has finished, of such where its cell has finished the most trials, or else
+    with the study that trained it; a cell of which nothing stays is not there.
     """
     if table["study"].nunique() < 2 or not table["trial_id"].notna().any():
         return table
     cell = ["study", "task", "backbone", "arm"]
-    trials = table.groupby(cell)["trial_id"].transform("nunique")
-    order = table.assign(_trials=-trials, _reused=table["reused_from"].notna())
-    order = order.sort_values(["_trials", "_reused"], kind="stable")
+    unfinished = table["status"] != "finished"
+    finished = table.assign(trial_id=table["trial_id"].mask(unfinished))
+    trials = finished.groupby(cell)["trial_id"].transform("nunique")
+    order = table.assign(
+        _unfinished=unfinished, _trials=-trials, _reused=table["reused_from"].notna()
+    )
+    order = order.sort_values(["_unfinished", "_trials", "_reused"], kind="stable")
     again = order.duplicated(["trial_id", "split", "metric"]) & order["trial_id"].notna()
     kept = table[~again.reindex(table.index)]
     confirms = kept["stage"].isin(CONFIRM_STAGES)

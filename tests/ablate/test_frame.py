@@ -226,6 +226,21 @@ def test_a_trial_of_two_studies_is_one_measurement(
     assert table["trial_id"].is_unique
 
 
+def test_a_trial_that_one_study_has_not_finished_is_the_measurement_of_another() -> None:
+    """The first plans four trials and has finished one; the second has finished two of them."""
+    rows = [
+        {"study": study, "arm": "a", "method": "m", "seed": seed, "trial_id": f"t{seed}",
+         "score": seed / 10 if seed < finished else None,
+         "status": "finished" if seed < finished else "missing"}
+        for study, planned, finished in (("one", 4, 1), ("two", 2, 2))
+        for seed in range(planned)
+    ]  # fmt: skip
+    table = frame.check(pd.DataFrame(rows))
+    assert table["trial_id"].is_unique
+    found = table.dropna(subset="score")
+    assert list(zip(found["study"], found["seed"], strict=True)) == [("two", 0), ("two", 1)]
+
+
 def test_a_cell_whose_trials_all_stay_elsewhere_is_not_there_with_its_search() -> None:
     rows = [
         {"study": study, "arm": "a", "method": "m", "seed": 0, "score": 0.5, "stage": stage,
