@@ -232,7 +232,8 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
     given = {c: table[c].astype(object) for c in _DEFAULTS}
     table = table.assign(**{c: given[c].where(given[c].notna(), v) for c, v in _DEFAULTS.items()})
     table = table.assign(revision=table["revision"].astype(np.int64))
-    table = _with_arms(table)
+    lists = {c: table[c].map(_without_lists) for c in nuisances(table) if table[c].dtype == object}
+    table = _with_arms(table.assign(**lists))
     others = [c for c in FIXED_COLUMNS if c not in table]
     table = table.assign(**{c: np.nan if c in _NUMBERS else None for c in others})
     words = {c: table[c].astype(object) for c in _FREE_TEXT}
@@ -249,6 +250,11 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
     # Two asks of one search may land on the same values, which is one trial told twice.
     again = table.duplicated([*_key(table), "trial_id"]) & table["trial_id"].notna()
     return table[~again].reset_index(drop=True), problems
+
+
+def _without_lists(value: Any) -> Any:
+    """A tuned value as factors have it: which matrices are frozen may be tuned as well."""
+    return plain(value) if isinstance(value, list | tuple | np.ndarray) else value
 
 
 def _key(table: pd.DataFrame) -> list[str]:

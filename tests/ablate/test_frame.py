@@ -189,6 +189,17 @@ def test_plain_values() -> None:
     assert [frame.plain(v) for v in values] == [8, None, None, "a_aux+b_aux", True, "x", 0.5]
 
 
+def test_a_tuned_list_is_told_as_a_factor_is() -> None:
+    rows = [
+        {"arm": "a", "seed": seed, "score": 0.5, "stage": "search", "tune.freeze": freeze}
+        for seed in (0, 1)
+        for freeze in (["a_aux"], ["a_aux", "b_aux"], None)
+    ]
+    table = frame.check(pd.DataFrame(rows))
+    assert len(table) == 6
+    assert set(table["tune.freeze"].dropna()) == {"a_aux", "a_aux+b_aux"}
+
+
 def test_one_trial_told_twice_counts_once() -> None:
     twice = pd.concat([ROWS.assign(trial_id=list("abcd"))] * 2)
     assert len(frame.check(twice)) == 4
