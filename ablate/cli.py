@@ -128,9 +128,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", help=_STUDY)
     parser.add_argument("--follow", action="store_true", help="wait for more")
     parser.add_argument("--errors", action="store_true", help="only warnings and errors")
-    parser.add_argument(
-        "--address", help="of a cluster: what the study's newest job there has printed"
-    )
+    _head(parser)
     _json(parser)
     _machine(parser)
 

@@ -125,10 +125,6 @@ class Conductor:
             self.halted = self._limit(self.state)
         return self.halted
 
-    def halt(self, why: str) -> None:
-        """Let the run stop, unless it is stopping already."""
-        self.halted = self.halted or why
-
     @property
     def num_waiting(self) -> int:
         """Trials that could train now if there were room, as far as they are known."""

@@ -12,13 +12,14 @@ import math
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import ray
 
-from ablate.log import Say, say_nothing
+from ablate.log import Level, Say, say_nothing
 from ablate.pulse import EngineState
+from ablate.sweep.handle import Handle
 from trials.forkserver import Server
 from trials.places import Assignment
 
@@ -168,75 +169,6 @@ class Slots:
         return self._count
 
 
-@dataclass
-class _Engine:
-    """An engine as the driver knows it.
-
-    Attributes:
-        name: of the actor.
-        actor: its handle.
-        capacity: trials that it trains together; a guess until it answers.
-        kind: what its trials have in common.
-        trials: id of each trial that was sent there -> what those that see its batches share.
-        answer: the pending answer about how it is.
-        is_ready: whether it has ever answered.
-        is_extra: whether there was no device for it when it was started.
-        idle_since: when its last trial ended, or when it got the device that it had waited for.
-        told: its last answer.
-        heard: when that came.
-        pace: steps a second between its last two answers.
-    """
-
-    name: str
-    actor: Any
-    capacity: int
-    kind: tuple[object, ...] | None = None
-    trials: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    answer: Any = None
-    is_ready: bool = False
-    is_extra: bool = False
-    asked: float = 0.0
-    idle_since: float = field(default_factory=time.monotonic)
-    told: Any = None
-    heard: float = 0.0
-    pace: float | None = None
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether trials may be sent there: it has a device, or is about to."""
-        return self.is_ready or not self.is_extra
-
-    def hear(self, told: Any, now: float) -> None:
-        """Take in an answer."""
-        if self.is_extra and not self.is_ready:
-            self.idle_since = now
-        self.is_ready = True
-        if self.told is not None and now > self.heard:
-            # A process that was started again counts from zero.
-            steps = told.steps - self.told.steps
-            self.pace = (steps if steps >= 0 else told.steps) / (now - self.heard)
-        self.told, self.heard = told, now
-        if told.capacity is not None:
-            self.capacity = told.capacity
-
-    @property
-    def state(self) -> EngineState:
-        """For whoever watches the run."""
-        told = self.told
-        if told is None:
-            return EngineState(name=self.name, trials=len(self.trials))
-        return EngineState(
-            name=self.name,
-            node=told.node,
-            device=told.device,
-            trials=len(self.trials),
-            places=self.capacity if told.capacity is not None else None,
-            steps_per_second=self.pace,
-            memory_bytes=told.memory_bytes,
-            memory_total_bytes=told.memory_total_bytes,
-        )
-
-
 class SharedEngines:
     """Engines that train packs of trials."""
 
@@ -264,8 +196,8 @@ class SharedEngines:
         self._say = say
         self._pack = pack
         self._resources = dict(resources)
-        self._all: list[_Engine] = []
-        self._of_trial: dict[str, _Engine] = {}
+        self._all: list[Handle] = []
+        self._of_trial: dict[str, Handle] = {}
         self._slots = Slots(resources, at_most)
 
     def place(self, assignment: Assignment) -> Engagement | None:
@@ -277,7 +209,7 @@ class SharedEngines:
         free = [e for e in self._all if e.is_usable and len(e.trials) < e.capacity]
         open_to = [e for e in free if e.kind == kind or not e.trials]
 
-        def load(engine: _Engine) -> tuple[int, bool]:
+        def load(engine: Handle) -> tuple[int, bool]:
             sees = seen in engine.trials.values()
             return 2 * (len(engine.trials) - sees) - sees, not engine.is_ready
 
@@ -318,7 +250,9 @@ class SharedEngines:
         wanted = self._wanted(waiting)
         for engine in self._all[:]:
             self._hear(engine, now)
-            if engine.trials:
+            if engine.is_lost:
+                self._let_go(engine, "engine_cannot_start", "error")
+            if engine.is_lost or engine.trials:
                 continue
             if not engine.is_usable:
                 if len(self._all) > wanted:
@@ -343,10 +277,10 @@ class SharedEngines:
         trials = waiting + len(self._of_trial)
         return min(math.ceil(trials / max(1, places)), self._slots.most)
 
-    def _let_go(self, engine: _Engine, why: str) -> None:
+    def _let_go(self, engine: Handle, why: str, level: Level = "info") -> None:
         self._all.remove(engine)
         ray.kill(engine.actor)
-        self._say(why, engine=engine.name)
+        self._say(why, level, engine=engine.name)
 
     def close(self) -> None:
         """Give every device back."""
@@ -354,12 +288,13 @@ class SharedEngines:
             ray.kill(engine.actor)
         self._all.clear()
 
-    def _hear(self, engine: _Engine, now: float) -> None:
+    def _hear(self, engine: Handle, now: float) -> None:
         if engine.answer is not None and ray.wait([engine.answer], timeout=0)[0]:
             try:
                 told = ray.get(engine.answer)
             except ray.exceptions.RayActorError as error:
-                told = None  # It is being started again.
+                # Else it is being started again.
+                told, engine.is_lost = None, error.actor_init_failed
                 lines = str(error).strip().splitlines()
                 self._say("engine_lost", "warning", engine=engine.name, reason=lines[:1])
             engine.answer = None
@@ -371,7 +306,7 @@ class SharedEngines:
         if engine.answer is None and now - engine.asked > _ASK_SECONDS:
             engine.answer, engine.asked = engine.actor.state.remote(), now
 
-    def _start(self) -> _Engine:
+    def _start(self) -> Handle:
         from ablate.sweep.engine_actor import EngineActor
 
         name = f"engine-{uuid.uuid4().hex[:12]}"
@@ -385,7 +320,7 @@ class SharedEngines:
             "max_concurrency": 1000,
         }
         actor = ray.remote(EngineActor).options(**options).remote(self._pack)
-        engine = _Engine(name, actor, self._pack or FIRST_PLACES)
+        engine = Handle(name, actor, self._pack or FIRST_PLACES, time.monotonic())
         self._all.append(engine)
         return engine
 

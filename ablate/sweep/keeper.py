@@ -59,7 +59,7 @@ class Keeper:
             self._say("node_joined", node=node)
         for problem in problems:
             self._say("node_differs", "error", reason=problem)
-            self._conductor.halt(problem)
+            self._conductor.halted = self._conductor.halted or problem
 
 
 class Gauges:

@@ -28,12 +28,14 @@ class Batch:
         input_ids, attention_mask: (B, L) integers.
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
         labels: (B,) integers of classes, or float values.
+        lengths: tokens of each example; 1 of a text without any, which its padding stands for.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
     labels: Tensor
+    lengths: tuple[int, ...]
 
 
 def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
@@ -50,6 +52,7 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
         torch.from_numpy(within.astype(np.int64)),
         types,
         torch.tensor([data.labels[r] for r in rows]),
+        tuple(np.maximum(lengths, 1).tolist()),
     )
 
 

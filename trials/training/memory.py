@@ -106,7 +106,8 @@ def _footprint(
 
 def _batch(shape: tuple[int, int]) -> Batch:
     ids = torch.zeros(shape, dtype=torch.long)
-    return Batch(ids, torch.ones_like(ids), None, ids[:, 0].clone())
+    lengths = (shape[1],) * shape[0]
+    return Batch(ids, torch.ones_like(ids), None, ids[:, 0].clone(), lengths)
 
 
 def places(pack: Pack, member: Member) -> int:

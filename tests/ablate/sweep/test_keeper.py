@@ -69,9 +69,9 @@ def test_it_shows_now_and_then_and_stops_for_a_node_that_differs(
     monkeypatch.setattr(
         keeper, "time", SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 5.0)
     )
-    looked, shown, said, halted = list[int](), list[Pulse](), list[tuple[str, str]](), list[str]()
+    looked, shown, said = list[int](), list[Pulse](), list[tuple[str, str]]()
     conductor: Any = SimpleNamespace(
-        num_waiting=4, running={"a"}, halt=halted.append,
+        num_waiting=4, running={"a"}, halted=None,
         plan=SimpleNamespace(study=SimpleNamespace(name="mine")),
     )  # fmt: skip
     engines: Any = SimpleNamespace(look=looked.append, states=(EngineState(name="e"),))
@@ -87,7 +87,7 @@ def test_it_shows_now_and_then_and_stops_for_a_node_that_differs(
     assert looked == [4] * 5, "engines are looked at whenever there is time"
     assert shown == [Pulse(5.0, 4, 1, (EngineState(name="e"),))] * 3
     assert said == [("node_joined", "info"), ("node_differs", "error")]
-    assert halted == ["node n2: torch 0.1 (here 2.0)"]
+    assert conductor.halted == "node n2: torch 0.1 (here 2.0)"
     alone = Keeper(conductor, engines, None, shown.append, cast("Any", say))
     alone.look()
-    assert len(halted) == 1
+    assert len(shown) == 4
