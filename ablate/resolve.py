@@ -1,6 +1,7 @@
 """What a study refers to, found on this machine or the hub; specs turned into assignments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from ablate.tally import TaskFacts
 from trials import backbones, catalogue
 from trials.backbones import has_configuration
 from trials.errors import Problem, UserError
-from trials.families import Family
+from trials.families import WRITE_NOT, Family
 from trials.methods.base import Method
 from trials.places import Assignment, Places
 from trials.sites import has_targets
@@ -92,12 +93,31 @@ def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
             )
         except UserError as error:
             problems += error.problems
+    problems += _unwritten(study, definitions, places)
     if problems:
         raise UserError(*problems)
     data = {name: (task.digest, _resolve_splits(study, task)) for name, task in tasks.items()}
     made = plan(study, data=data, backbones=digests)
     facts = {name: task_facts(definition) for name, definition in definitions.items()}
     return Resolved(made, places, facts, tasks, tuple(unresolved))
+
+
+def _unwritten(
+    study: Study, definitions: Mapping[str, Definition], places: Places
+) -> Iterator[Problem]:
+    """What keeps texts from being written, or scored, where a task asks for them."""
+    writing = [d for d in definitions.values() if d.purpose == "generation"]
+    for definition in writing:
+        try:
+            metrics.require(definition.metrics)
+        except UserError as error:
+            yield from error.problems
+    for backbone in study.backbones if writing else ():
+        with suppress(UserError):  # What cannot be found has been told.
+            folder = backbones.find(backbone.text, places.model_roots, places.base_folder)
+            if folder is not None and not backbones.family_in(folder).writes:
+                asked = f"task '{writing[0].name}' asks backbone '{backbone.text}' for a text, but"
+                yield Problem(f"{asked} {WRITE_NOT}")
 
 
 def _resolve_splits(study: Study, task: Task) -> Splits:
@@ -115,7 +135,8 @@ def task_facts(definition: Definition) -> TaskFacts:
         direction=definition.direction,
         directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
         | {definition.primary: definition.direction},
-        num_outputs=len(definition.labels) or 1,
+        num_outputs=definition.num_outputs,
+        purpose=definition.purpose,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},
     )
 
@@ -137,6 +158,7 @@ def assignment(
         code=study.code,
         device=device,
         threads=threads,
+        purpose=resolved.facts[spec.task].purpose,
     )
 
 

@@ -218,7 +218,8 @@ def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options
         return
     from ablate.sweep import cluster
 
-    backbone = resolved.plan.study.backbones[0].text
+    reads = all(facts.purpose == "classification" for facts in resolved.facts.values())
+    backbone = resolved.plan.study.backbones[0].text if reads else None
     with cluster.connected(profile, backbone, resolved.places) as connection:
         # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
         from ablate.sweep import tune_bridge

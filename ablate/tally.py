@@ -14,6 +14,7 @@ import pandas as pd
 from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, check
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
+from trials.families import Purpose
 from trials.spec import FAILED, Json, TrialSpec
 
 
@@ -26,7 +27,8 @@ class TaskFacts:
         direction: `higher` or `lower`, of the primary metric.
         directions: of every metric.
         grid: metric -> whether its values lie on a grid of 1/n.
-        num_outputs: numbers that a head gives for each example.
+        num_outputs: numbers that a trial's head gives for each example; 0 where it has none.
+        purpose: what a backbone is loaded for.
     """
 
     primary: str
@@ -34,6 +36,7 @@ class TaskFacts:
     directions: Mapping[str, str]
     grid: Mapping[str, bool]
     num_outputs: int = 2
+    purpose: Purpose = "classification"
 
 
 def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFrame:

@@ -4,15 +4,28 @@ The head of a family is what classifies in its sequence classification model. It
 each trial and trains as a whole, whatever the checkpoint holds: BERT's pooler is pretrained and no
 part of it, DeBERTa's is new and the first map of it. A decoder's head reads the last live token,
 T5's the decoder's state at the end of the text.
+
+A language model's head is the checkpoint's own map to words, often tied to its embeddings. It is
+never a trial's to train.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from trials.errors import UserError
 from trials.targets import CANONICAL_TARGETS, QUALIFIED_TARGETS
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+Purpose = Literal["classification", "generation"]
+"""What a backbone is loaded for: which of its heads is put on."""
+
+WORDS = "lm_head"
+"""Path of a language model's map from states to words."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,7 @@ class Family:
             where that is not known, so that a trial with such dropout is refused.
         slices: canonical name -> which part of a fused map's outputs it is, and of how many of
             equal width; empty where no map is fused.
+        writes: whether there are language models of it.
     """
 
     targets: Mapping[str, str]
@@ -38,6 +52,11 @@ class Family:
     layers: tuple[str, ...]
     attention: Literal["interface", "modules"] | None = None
     slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    writes: bool = False
+
+    def put_to(self, purpose: Purpose) -> Family:
+        """The naming of its models that are loaded for a purpose."""
+        return replace(self, head=(WORDS,)) if purpose == "generation" else self
 
 
 _ENCODER = {
@@ -100,7 +119,7 @@ ROBERTA = Family(
 _DEBERTA = Family(
     _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", ("encoder.layer",), "modules"
 )
-_LLAMA = Family(_DECODER, ("score",), "embed_tokens", ("layers",), "interface")
+_LLAMA = Family(_DECODER, ("score",), "embed_tokens", ("layers",), "interface", writes=True)
 _GPT2 = Family(
     _GPT2_DECODER,
     ("score",),
@@ -108,6 +127,7 @@ _GPT2 = Family(
     ("h",),
     "interface",
     slices={name: (index, len(_FUSED)) for index, name in enumerate(_FUSED)},
+    writes=True,
 )
 # Its layers all read the biases of positions that the first one makes: none can be left out.
 _T5 = Family(
@@ -116,6 +136,7 @@ _T5 = Family(
     embeddings="",
     layers=("encoder.block", "decoder.block"),
     attention="interface",
+    writes=True,
 )
 FAMILIES: Mapping[str, Family] = {
     "bert": _BERT,
@@ -134,3 +155,24 @@ assert {name for family in FAMILIES.values() for name in family.targets} == {
     *CANONICAL_TARGETS,
     *QUALIFIED_TARGETS,
 }
+
+_WRITERS = ", ".join(name for name, family in FAMILIES.items() if family.writes)
+WRITE_NOT = f"texts are written by backbones of type {_WRITERS}"
+"""Said where another one is asked for a text."""
+
+
+def model_class(config: PretrainedConfig, purpose: Purpose) -> Any:
+    """The class of transformers that puts the head of a purpose on a backbone.
+
+    Raises:
+        UserError: there are no language models of its family.
+    """
+    import transformers
+
+    if purpose == "classification":
+        return transformers.AutoModelForSequenceClassification
+    if not FAMILIES[config.model_type].writes:
+        raise UserError(f"{WRITE_NOT}, not those of type '{config.model_type}'")
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM

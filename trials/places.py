@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trials.catalogue import LocalCode, packs
+from trials.families import Purpose
 from trials.spec import TrialSpec
 
 
@@ -58,6 +59,7 @@ class Assignment:
         source: folder of the trial whose adapter it starts from; None where there is none.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; more than one may round differently.
+        purpose: what the backbone is loaded for.
     """
 
     spec: TrialSpec
@@ -69,6 +71,7 @@ class Assignment:
     code: tuple[LocalCode, ...] = ()
     device: str = "cpu"
     threads: int = 1
+    purpose: Purpose = "classification"
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -80,6 +83,7 @@ class Assignment:
             recipe.precision,
             recipe.base_precision,
             recipe.gradient_checkpointing,
+            self.purpose,
         )
         return shared if packs(self.spec.method) else (*shared, self.spec.id)
 

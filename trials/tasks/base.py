@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from trials.errors import Problem, UserError, nearest
 from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
+from trials.tasks.generation import Generation
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
 from trials.tasks.rows import Rows
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchmark"]
 
 ENCODED_AT_ONCE = 8192
+
+Outputs = Any
+"""What a model gave for some examples: (examples, num_outputs) numbers of an array, or a list of
+texts, as the task's kind has it."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,29 @@ class Encoded:
         labels: as in `Rows`; empty where they are not public.
         ids: name of each example.
         num_truncated: examples that lost tokens.
+        targets: tokens that are learned, one list an example: its last ones, or what a decoder
+            writes; None where the label is what is learned.
+        start_id: the token that a decoder begins with; None where there is no decoder of its own.
+        num_cut: examples of which a target lost its end.
+        generation: how the outputs are written; None where a head gives them.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]] | None
-    labels: list[int] | list[float]
+    labels: list[Any]
     ids: list[str]
     num_truncated: int
+    targets: list[list[int]] | None = None
+    start_id: int | None = None
+    num_cut: int = 0
+    generation: Generation | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def num_terms(self, rows: Sequence[int]) -> int:
+        """Terms of the loss of some examples: themselves, or the tokens that are learned."""
+        return len(rows) if self.targets is None else sum(len(self.targets[row]) for row in rows)
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -100,8 +118,8 @@ class Task:
 
     @property
     def num_outputs(self) -> int:
-        """Numbers that a head gives for each example."""
-        return len(self.definition.labels) or 1
+        """Numbers that a trial's head gives for each example; 0 where it needs no head."""
+        return self.definition.num_outputs
 
     @cached_property
     def digest(self) -> str:
@@ -171,13 +189,26 @@ class Task:
         columns = iter(rows.groups)
         return [[next(columns) for _ in names] for names in self.definition.links]
 
-    def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Encoded:
+    def encode(
+        self,
+        tokenizer: Any,
+        rows: Rows,
+        max_length: int,
+        *,
+        learned: bool = False,
+        context: int | None = None,
+        start_id: int | None = None,
+    ) -> Encoded:
         """Turn texts into token ids; two texts as a pair, the longer one cut first.
 
         Args:
             tokenizer: a fast tokenizer of `transformers`.
             rows: the examples.
             max_length: tokens an example is cut to.
+            learned: whether they are trained on; texts that are to be written are then part of
+                them.
+            context: tokens that the backbone has positions for; None for no limit.
+            start_id: the token that the backbone's decoder begins with; None where it has none.
 
         Raises:
             UserError: an example gives no token, as an empty text does where a tokenizer adds
@@ -203,8 +234,8 @@ class Task:
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
-    def predictions(self, outputs: NDArray[Any]) -> list[str] | list[float]:
-        """What outputs say: a label's name, or a number, for each example.
+    def predictions(self, outputs: Outputs) -> list[str] | list[float]:
+        """What outputs say: a label's name, a number or a text for each example.
 
         Args:
             outputs: (examples, num_outputs).
@@ -212,8 +243,8 @@ class Task:
         regression = self.definition.kind == "regression"
         return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
 
-    def names(self, labels: Sequence[float] | NDArray[Any]) -> list[str] | list[float]:
-        """Labels as people read them: names, or numbers.
+    def names(self, labels: Sequence[Any] | NDArray[Any]) -> list[Any]:
+        """Labels as people read them: names, numbers, or lists of references.
 
         Args:
             labels: (examples,) as in `Rows`.
@@ -222,7 +253,7 @@ class Task:
             return [float(value) for value in labels]
         return [self.definition.labels[int(i)] for i in labels]
 
-    def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
+    def scores(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
 
         Args:
@@ -248,10 +279,33 @@ class Task:
         truth = np.asarray(labels, dtype=said.dtype)
         return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
 
+    def records(self, outputs: Outputs, data: Encoded) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: id, label, prediction, and what the head gave.
+
+        Args:
+            outputs: of these examples.
+            data: the examples, with their labels.
+        """
+        said, truth = self.predictions(outputs), self.names(data.labels)
+        for example, label, prediction, output in zip(
+            data.ids, truth, said, outputs.tolist(), strict=True
+        ):
+            yield {"id": example, "label": label, "prediction": prediction, "outputs": output}
+
+    def signatures(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, str]:
+        """Metric -> how a library made its score, of those that say so."""
+        return {}
+
     @staticmethod
     def grid_step(metric: str, num_examples: int) -> float | None:
         """The smallest difference that a metric can show; None where there is no grid."""
         return metrics.grid_step(metric, num_examples)
+
+    def strata(self, rows: Rows) -> list[int]:
+        """For each row the stratum of which a hold-out takes its share."""
+        if self.definition.kind == "regression":
+            return quantile_bins(rows.labels)
+        return [int(label) for label in rows.labels]
 
     @cached_property
     def _divided(self) -> tuple[Rows, Rows]:
@@ -261,9 +315,7 @@ class Task:
         if not set(self.definition.format.group) & set(self.definition.text):
             links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
         groups = group_rows(links, len(train))
-        regression = self.definition.kind == "regression"
-        strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
-        out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)
+        out = hold_out(groups, self.strata(train), size=hold_out_size(len(train)), key=self.digest)
         if not out:
             raise UserError(
                 f"task '{self.name}': nothing can be held out of train, for its "

@@ -1,13 +1,16 @@
 """What is fixed of a task, and how a task is registered that is a definition and nothing more."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from trials.catalogue import register
+from trials.families import Purpose
+from trials.tasks.generation import Generation, Template
 from trials.tasks.lines import SPLITS
 from trials.tasks.metrics import Direction, Kind
-from trials.tasks.rows import Format
+from trials.tasks.rows import Format, Portion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,10 @@ class Definition:
 
     Attributes:
         name: as studies name it.
-        kind: `classification` or `regression`.
-        text: one or two text columns.
-        label: label column.
-        labels: names in id order; empty for regression.
+        kind: one of `trials.tasks.metrics.KINDS`.
+        text: one or two text columns; of text to text the prompt that a row becomes.
+        label: label column; of text to text the completion.
+        labels: names in id order; empty for all but classification.
         metrics: names from `trials.tasks.metrics.METRICS`.
         primary: the metric that tuning, selection and claims use.
         direction: whether a higher or a lower primary metric is better.
@@ -49,14 +52,18 @@ class Definition:
         source: where the rows come from, and their licence.
         hub: where the hub has them; None for nowhere.
         folder: name of its folder under a data root; None for the task's own.
+        template: how rows of a text-to-text task become prompts and references.
+        generation: how its completions are written.
+        adapt: from a row as the data set has it to the columns that are named here.
+        portions: splits beside that are parts of others.
     """
 
     name: str
     kind: Kind
-    text: tuple[str, ...]
-    label: str
     metrics: tuple[str, ...]
     primary: str
+    text: tuple[str, ...] = ("prompt",)
+    label: str = "completion"
     labels: tuple[str, ...] = ()
     direction: Direction = "higher"
     group: tuple[str | tuple[str, ...], ...] = ()
@@ -64,6 +71,20 @@ class Definition:
     source: str = ""
     hub: Hub | None = None
     folder: str | None = None
+    template: Template | None = None
+    generation: Generation | None = None
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    portions: tuple[Portion, ...] = ()
+
+    @property
+    def purpose(self) -> Purpose:
+        """What a backbone is loaded for."""
+        return "classification" if self.template is None else "generation"
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that a trial's head gives for each example; 0 where words are the backbone's."""
+        return 0 if self.purpose == "generation" else len(self.labels) or 1
 
     @property
     def links(self) -> tuple[tuple[str, ...], ...]:
@@ -74,18 +95,31 @@ class Definition:
     def format(self) -> Format:
         """The columns that rows must have."""
         group = tuple(name for names in self.links for name in names)
+        if self.template is not None:
+            return Format((), None, self.kind, (), group, self.template, self.adapt)
         return Format(self.text, self.label, self.kind, self.labels, group)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What people put into rows for it."""
+        return (*self.text, self.label) if self.template is None else self.template.columns
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that it may have, in order."""
         return (*SPLITS, *self.beside)
 
+    def portion(self, split: str) -> Portion | None:
+        """Which part of another split a split is; None for one of its own."""
+        return next((part for part in self.portions if part.split == split), None)
+
     @property
     def identity(self) -> dict[str, Any]:
         """What of it can change a trial's numbers."""
         names = ("kind", "text", "label", "labels", "metrics", "primary", "direction", "group")
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        parts = {"template": self.template, "generation": self.generation}
+        return found | {name: asdict(part) for name, part in parts.items() if part is not None}
 
 
 class Benchmark:

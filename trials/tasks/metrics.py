@@ -1,27 +1,32 @@
 """How outputs are scored: one table of metrics, each with its kind of task and its direction.
 
 A metric takes predictions and labels of equal length and gives a number in its own unit. Where it
-is undefined it gives NaN, and the score is then missing, never filled in.
+is undefined it gives NaN, and the score is then missing, never filled in. Those of texts lie in
+`trials.tasks.text`; their labels are lists of references.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from trials.catalogue import local_function
 from trials.errors import UserError, nearest
+from trials.tasks.text import answers, bleu, cider, meteor, nist, rouge
+from trials.tasks.text.needs import needs
+from trials.tasks.text.pairs import References, Texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "text_to_text"]
 Direction = Literal["higher", "lower"]
-KINDS: tuple[Kind, ...] = ("classification", "regression")
+KINDS: tuple[Kind, ...] = ("classification", "regression", "text_to_text")
 DIRECTIONS: tuple[Direction, ...] = ("higher", "lower")
 
 
@@ -30,16 +35,23 @@ class Metric:
     """One way to score.
 
     Attributes:
-        function: (predictions, labels) -> value; label ids for classification, else real numbers.
+        function: (predictions, labels) -> value; label ids for classification, real numbers for
+            regression, texts and lists of references for text to text.
         kind: the kind of task it can score; None for any.
         direction: whether higher or lower is better; None where its function does not say.
         binary: whether it needs exactly two labels, of which id 1 is the positive one.
+        by_text: the same of each text by itself; None where there is no such thing.
+        signature: how a library made it, from the same arguments; None where the code here says it.
+        needs: libraries of the extra `nlg` that it takes.
     """
 
-    function: Callable[[Array, Array], float]
+    function: Callable[[Any, Any], float]
     kind: Kind | None
     direction: Direction | None = "higher"
     binary: bool = False
+    by_text: Callable[[Texts, References], list[float]] | None = None
+    signature: Callable[[Texts, References], str] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def accuracy(predictions: Array, labels: Array) -> float:
@@ -107,6 +119,18 @@ def mae(predictions: Array, labels: Array) -> float:
     return float(mean_absolute_error(labels, predictions))
 
 
+_text = partial(Metric, kind="text_to_text")
+
+
+def _bleu(**options: Any) -> Metric:
+    return _text(
+        lambda said, references: bleu.bleu(said, references, **options).value,
+        by_text=partial(bleu.bleu_by_text, **options),
+        signature=lambda said, references: bleu.bleu(said, references, **options).signature,
+        needs=("sacrebleu",),
+    )
+
+
 METRICS: Mapping[str, Metric] = {
     "accuracy": Metric(accuracy, "classification"),
     "f1": Metric(f1, "classification", binary=True),
@@ -116,6 +140,22 @@ METRICS: Mapping[str, Metric] = {
     "spearman": Metric(spearman, "regression"),
     "mse": Metric(mse, "regression", "lower"),
     "mae": Metric(mae, "regression", "lower"),
+    "exact_match": _text(answers.exact_match, by_text=answers.exact_match_by_text),
+    "token_f1": _text(answers.token_f1, by_text=answers.token_f1_by_text),
+    "bleu": _bleu(),
+    "bleu_lowercase": _bleu(lowercase=True),
+    "ter": _text(
+        lambda said, references: bleu.ter(said, references).value,
+        direction="lower",
+        by_text=bleu.ter_by_text,
+        signature=lambda said, references: bleu.ter(said, references).signature,
+        needs=("sacrebleu",),
+    ),
+    "nist": _text(nist.nist, by_text=nist.nist_by_text, needs=("sacrebleu",)),
+    "meteor": _text(meteor.meteor, by_text=meteor.meteor_by_text, needs=("snowballstemmer",)),
+    "rouge_l": _text(rouge.rouge_l, by_text=rouge.rouge_l_by_text),
+    "rouge_l_coco": _text(rouge.rouge_l_coco, by_text=rouge.rouge_l_coco_by_text),
+    "cider_d": _text(cider.cider_d, by_text=cider.cider_d_by_text),
 }
 
 
@@ -154,9 +194,30 @@ def _checked(name: str, function: Callable[[Array, Array], Any]) -> Callable[[Ar
     return score
 
 
+def require(names: Sequence[str]) -> None:
+    """Make sure before anything is trained that metrics can be computed here.
+
+    Raises:
+        UserError: a library of theirs is not installed; each is named.
+    """
+    problems: dict[str, None] = {}
+    for name in names:
+        for library in METRICS[name].needs if name in METRICS else ():
+            try:
+                needs(library, metric=f"metric '{name}'")
+            except UserError as error:
+                problems |= dict.fromkeys(map(str, error.problems))
+    if problems:
+        raise UserError(*problems)
+
+
 def grid_step(metric: str, num_examples: int) -> float | None:
     """The smallest difference that a metric can show on so many examples; None for no grid."""
-    return 1 / num_examples if metric == "accuracy" and num_examples > 0 else None
+    return 1 / num_examples if metric in _SHARES and num_examples > 0 else None
+
+
+_SHARES = ("accuracy", "exact_match")
+"""Metrics that count examples and nothing else."""
 
 
 def _constant(values: Array) -> bool:

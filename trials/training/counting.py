@@ -8,6 +8,7 @@ from typing import Any
 
 from trials import backbones, sites
 from trials.catalogue import lookup
+from trials.families import Family, Purpose
 from trials.methods.base import Method, Site
 from trials.streams import generator
 from trials.training.own import adapt
@@ -30,7 +31,7 @@ def count(
         method: registered name.
         hyperparameters: every field of the method.
         targets: what is adapted.
-        num_labels: outputs of the head.
+        num_labels: outputs of the head; 0 for a language model, which has none to train.
         roots, base: where backbones are looked up.
 
     Raises:
@@ -42,7 +43,7 @@ def count(
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
     built = lookup("method", method)(**values)
     if not built.packs:
-        return _of_copy(built, reference, parts, tuple(roots), base), parts.head
+        return _of_copy(built, reference, parts, num_labels, tuple(roots), base), parts.head
     of_shape: dict[tuple[int, int, int], list[Site]] = {}
     for site in sites.chosen(built, parts.targeted, parts.body):
         of_shape.setdefault(site.shape, []).append(site)
@@ -57,11 +58,13 @@ class _Parts:
         targeted: the maps that the targets name.
         body: all that a method may choose from.
         head: numbers of the head.
+        family: how the model's parts are named.
     """
 
     targeted: tuple[Site, ...]
     body: tuple[Site, ...]
     head: int
+    family: Family
 
 
 @functools.lru_cache(maxsize=64)
@@ -74,24 +77,30 @@ def _parts(
     base: Path | None,
 ) -> _Parts:
     config = backbones.configuration(reference, roots, base)
-    family = backbones.family_of(config)
+    purpose: Purpose = "classification" if num_labels else "generation"
+    family = backbones.family_of(config).put_to(purpose)
     model = backbones.skeleton(config, num_labels)
     chosen = targets if targets is not None else {"modules": list(modules or ())}
     head = sum(
         site.outputs * site.inputs + (site.outputs if bias else 0)
-        for site, bias in sites.head_sites(model, family)
+        for site, bias in (sites.head_sites(model, family) if num_labels else ())
     )
     targeted = sites.sites(model, family, chosen)
-    return _Parts(tuple(targeted), tuple(sites.body(model, family)), head)
+    return _Parts(tuple(targeted), tuple(sites.body(model, family)), head, family)
 
 
 def _of_copy(
-    method: Method, reference: str, parts: _Parts, roots: tuple[Path, ...], base: Path | None
+    method: Method,
+    reference: str,
+    parts: _Parts,
+    num_labels: int,
+    roots: tuple[Path, ...],
+    base: Path | None,
 ) -> int:
     """What a method trains that changes a model of its own."""
     config = backbones.configuration(reference, roots, base)
-    model = backbones.skeleton(config).requires_grad_(False)
-    found = adapt(model, backbones.family_of(config), method, parts.targeted, 0)
+    model = backbones.skeleton(config, num_labels).requires_grad_(False)
+    found = adapt(model, parts.family, method, parts.targeted, 0)
     return sum(parameter.numel() for parameter in found.values())
 
 

@@ -27,13 +27,24 @@ class Batch:
     Attributes:
         input_ids, attention_mask: (B, L) integers.
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
-        labels: (B,) integers of classes, or float values.
+        labels: (B,) integers of classes, or float values; (n,) tokens that are learned.
+        places: (2, n) row and place of the state that each of them is read off; None where the
+            head reads one state of each example.
+        decoder_ids: (B, T) what a decoder of its own reads; None where there is none.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
     labels: Tensor
+    places: Tensor | None = None
+    decoder_ids: Tensor | None = None
+
+    @property
+    def decoder_shape(self) -> tuple[int, int] | None:
+        """Examples and tokens of the decoder's own; None where there is none."""
+        ids = self.decoder_ids
+        return None if ids is None else (ids.shape[0], ids.shape[1])
 
 
 def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
@@ -45,12 +56,39 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     within = np.arange(longest) < lengths[:, None]
     places = (starts[:, None] + np.arange(longest)) * within
     types = None if data.types is None else torch.from_numpy(data.types[places] * within)
-    return Batch(
-        torch.from_numpy(np.where(within, data.tokens[places], pad_id)),
-        torch.from_numpy(within.astype(np.int64)),
-        types,
-        torch.tensor([data.labels[r] for r in rows]),
-    )
+    ids = torch.from_numpy(np.where(within, data.tokens[places], pad_id))
+    mask = torch.from_numpy(within.astype(np.int64))
+    if data.targets is not None:
+        return _learned(data, rows, ids, mask, pad_id)
+    labels = () if data.generation is not None else [data.labels[r] for r in rows]
+    return Batch(ids, mask, types, torch.tensor(labels))
+
+
+def _learned(data: Encoded, rows: Sequence[int], ids: Tensor, mask: Tensor, pad_id: int) -> Batch:
+    """A batch whose labels are tokens: each is read off the state of the token before it."""
+    assert data.targets is not None
+    targets = [data.targets[row] for row in rows]
+    decoder_ids, starts = None, [0] * len(rows)
+    if data.start_id is None:
+        starts = [
+            len(data.input_ids[row]) - len(learned) - 1
+            for row, learned in zip(rows, targets, strict=True)
+        ]
+    else:
+        longest = max(map(len, targets))
+        decoder_ids = torch.tensor(
+            [
+                [data.start_id, *learned[:-1], *[pad_id] * (longest - len(learned))]
+                for learned in targets
+            ]
+        )
+    places = [
+        (row, start + step)
+        for row, (start, learned) in enumerate(zip(starts, targets, strict=True))
+        for step in range(len(learned))
+    ]
+    labels = torch.tensor([token for learned in targets for token in learned])
+    return Batch(ids, mask, None, labels, torch.tensor(places).T, decoder_ids)
 
 
 def placed(tensor: Tensor, device: torch.device) -> Tensor:
@@ -90,8 +128,8 @@ def rows_of_step(recipe: Recipe, seed: int, step: int, num_rows: int) -> list[tu
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def evaluation_rows(data: Encoded) -> Iterator[list[int]]:
+def evaluation_rows(data: Encoded, size: int = EVALUATION_BATCH) -> Iterator[list[int]]:
     """Rows of a split in batches of similar length, longest first."""
     ordered = sorted(range(len(data.input_ids)), key=lambda r: (-len(data.input_ids[r]), r))
-    for start in range(0, len(ordered), EVALUATION_BATCH):
-        yield ordered[start : start + EVALUATION_BATCH]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

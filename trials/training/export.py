@@ -46,7 +46,8 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
         )
     tensors, _ = found
     empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
-    num_outputs = tensors[f"head.{backbone.family.head[-1]}.weight"].shape[0]
+    last = tensors.get(f"head.{backbone.family.head[-1]}.weight")
+    num_outputs = 0 if last is None else last.shape[0]
     member = Member(spec, backbone, empty, num_outputs)
     with torch.no_grad():
         for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
@@ -98,7 +99,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
     Raises:
         UserError: the method is of another form.
     """
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     if not member.method.exports:
         raise UserError(
@@ -127,7 +128,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
         fan_in_fan_out=_is_any_transposed(backbone, member.sites),
         target_modules=sorted(factors),
         modules_to_save=_head_modules(backbone),
-        task_type=TaskType.SEQ_CLS,
+        task_type=_task_type(backbone),
         base_model_name_or_path=reference,
         inference_mode=True,
     )
@@ -140,10 +141,10 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
 @torch.no_grad()
 def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) -> Path:
     """Let the library write what it made itself, over a plain backbone with the trial's head."""
-    from peft import TaskType, get_peft_model
+    from peft import get_peft_model
 
     configured = member.method.configured(member.sites)
-    configured.task_type = TaskType.SEQ_CLS
+    configured.task_type = _task_type(backbone)
     configured.modules_to_save = _head_modules(backbone)
     if hasattr(configured, "fan_in_fan_out"):
         configured.fan_in_fan_out = _is_any_transposed(backbone, member.sites)
@@ -165,7 +166,17 @@ def _is_any_transposed(backbone: Backbone, sites: Sequence[Site]) -> bool:
     return any(is_transposed(backbone.model.get_submodule(site.path)) for site in sites)
 
 
-def _head_modules(backbone: Backbone) -> list[str]:
+def _task_type(backbone: Backbone) -> str:
+    """What the library calls a backbone's purpose."""
+    if not backbone.writes:
+        return "SEQ_CLS"
+    return "CAUSAL_LM" if backbone.start_id is None else "SEQ_2_SEQ_LM"
+
+
+def _head_modules(backbone: Backbone) -> list[str] | None:
+    """The modules that a trial has of its own; None where its head is the backbone's."""
+    if backbone.writes:
+        return None
     return sorted({path.partition(".")[0] for path in backbone.family.head})
 
 
@@ -204,7 +215,8 @@ def _put_head(model: Any, member: Member) -> None:
         module.out_features = parts["weight"].shape[0]
         for part, tensor in parts.items():
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
-    model.config.num_labels = model.num_labels = member.num_outputs
+    if member.parameters.head:
+        model.config.num_labels = model.num_labels = member.num_outputs
 
 
 def _instead(member: Member) -> str:

@@ -5,6 +5,7 @@ Activations have the members one after another on the batch axis: (K · B, L, I)
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from trials.training.dropouts import kinds_of
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
+_CROSS = "EncDecAttention"
+_OF_ENCODER = re.compile(rf"{_CROSS}\.[kv]\b")
+"""Maps of a decoder that read what the encoder made."""
+
 
 @dataclass
 class Forward:
@@ -36,6 +41,8 @@ class Forward:
         head: head map -> weight (K, O, I) and bias (K, 1, O) or None.
         microbatch: index within the step.
         training: whether anything is dropped.
+        decoder_shapes: each member's own batch and length in a decoder that reads what an encoder
+            made; empty where there is none, or where it has the encoder's length.
         states: (K · B, L, I) what stands for the embeddings' output where the layers that follow
             them are left out; None where nothing is.
         calls: how often each dropout has been reached in this pass.
@@ -47,6 +54,7 @@ class Forward:
     head: dict[str, tuple[Tensor, Tensor | None]]
     microbatch: int = 0
     training: bool = False
+    decoder_shapes: Sequence[tuple[int, int]] = ()
     states: Tensor | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
@@ -99,7 +107,7 @@ class Forward:
             return None
         self.calls[place] += 1
         if own is None:
-            own = [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self.shapes]
+            own = [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self._shapes_at(place)]
         if len(self.members) == 1 and own[0] == x.shape:
             return self._drawn(x, place, 0, probabilities[0], own[0]).to(x.dtype)
         parts = x.new_ones(len(self.members), -(-x.shape[0] // len(self.members)), *x.shape[1:])
@@ -117,14 +125,29 @@ class Forward:
         where = (place, self.calls[place], member.step, self.microbatch)
         return drawn_mask(shape, probability, member.spec.seed, where, x.device)
 
+    def _shapes_at(self, place: str) -> Sequence[tuple[int, int]]:
+        """Each member's own batch and length at a place of the backbone."""
+        reads_encoder = _OF_ENCODER.search(place) is not None
+        if not self.decoder_shapes or not place.startswith("decoder.") or reads_encoder:
+            return self.shapes
+        return self.decoder_shapes
+
     @property
     def drops_attention(self) -> bool:
         """Whether attention probabilities of any member are dropped."""
         return self.training and any(m.recipe.dropout.attention for m in self.members)
 
     def attention_mask(self, x: Tensor, path: str) -> Tensor | None:
-        """`mask` of the probabilities (K · B, N, L, L) of the attention at a path."""
-        own = [(batch, x.shape[1], length, length) for batch, length in self.shapes]
+        """`mask` of the probabilities (K · B, N, L, L) of the attention at a path.
+
+        A decoder that asks an encoder has (K · B, N, T, L), with its own length first.
+        """
+        asking = self._shapes_at(path)
+        asked = self.shapes if path.endswith(_CROSS) else asking
+        own = [
+            (batch, x.shape[1], length, other[1])
+            for (batch, length), other in zip(asking, asked, strict=True)
+        ]
         rates = [m.recipe.dropout.attention for m in self.members]
         return self.mask(x, f"{path}.attention", rates, own)
 
@@ -280,8 +303,8 @@ class Hooks:
         return made
 
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
-        if self.current is None:
-            return None
+        if self.current is None or path not in self.current.head:
+            return None  # Words are the backbone's own.
         weight, bias = self.current.head[path]
         own = self.current.by_member(x) @ weight.mT
         own = own if bias is None else own + bias

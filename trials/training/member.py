@@ -14,9 +14,9 @@ from torch.nn import functional
 from trials.backbones import Backbone
 from trials.catalogue import lookup
 from trials.errors import UserError
-from trials.methods.base import Method, Update
+from trials.methods.base import Method, Site, Update
 from trials.sites import adapted, head_sites
-from trials.spec import TrialSpec
+from trials.spec import Recipe, TrialSpec
 from trials.tasks.base import Encoded
 from trials.training import data
 from trials.training.attention import refuse_unsupported
@@ -67,6 +67,21 @@ def kept_head(backbone: Backbone, num_outputs: int | None) -> dict[str, Tensor]:
     }
 
 
+def _head(
+    backbone: Backbone, recipe: Recipe, num_outputs: int | None
+) -> tuple[list[tuple[Site, bool]], dict[str, Tensor] | None]:
+    """The maps of a trial's own head, and what they start as; None for random values.
+
+    A language model's words are the backbone's, whatever the recipe says of heads.
+    """
+    if backbone.writes:
+        return [], None
+    if recipe.head_start != "backbone":
+        return head_sites(backbone.model, backbone.family, num_outputs), None
+    # A head that is the checkpoint's keeps all of its outputs.
+    return head_sites(backbone.model, backbone.family), kept_head(backbone, num_outputs)
+
+
 class Member:
     """The state of one trial while it trains.
 
@@ -79,7 +94,7 @@ class Member:
         optimiser: AdamW over its flat vector.
         step: optimiser steps done.
         num_steps: optimiser steps in all.
-        num_outputs: numbers that its head gives for an example.
+        num_outputs: numbers that its head gives for an example; 0 where it has none of its own.
         dense: site -> gradient of the loss by the site's dense change, summed over a step;
             empty unless the method reads it.
         diverged: why it stopped, once a loss or gradient was not finite.
@@ -113,11 +128,8 @@ class Member:
         self.train = train
         self.method = build_method(spec)
         self.sites = adapted(backbone.model, backbone.family, self.method, spec.targets)
-        # A head that is the checkpoint's keeps all of its outputs.
-        own_outputs = None if recipe.head_start == "backbone" else num_outputs
-        head = head_sites(backbone.model, backbone.family, own_outputs)
-        self.num_outputs = head[-1][0].outputs
-        head_start = kept_head(backbone, num_outputs) if recipe.head_start == "backbone" else None
+        head, head_start = _head(backbone, recipe, num_outputs)
+        self.num_outputs = head[-1][0].outputs if head else 0
         own = None
         if not self.method.packs:
             own = own_copy(backbone, self.method, self.sites, spec.seed)
@@ -179,7 +191,12 @@ class Member:
         return [self.method.update(g.tensors) for g in self.parameters.groups]
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each example, (B,): cross entropy, or squared error for one output."""
+        """The loss of each term: cross entropy, or squared error for one output.
+
+        Args:
+            outputs: (n, O) of examples, or of tokens that are learned.
+            labels: (n,).
+        """
         outputs = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
         if labels.dtype.is_floating_point:
             return (outputs.squeeze(-1) - labels.to(outputs.dtype)).square()

@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trials import backbones
+from trials.backbones import Backbone
+from trials.families import Purpose
 from trials.quantised import quantise
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
@@ -61,7 +63,7 @@ def predicted(
     Args:
         config: of the backbone.
         spec: the trial.
-        num_outputs: numbers that its head gives.
+        num_outputs: numbers that its head gives; 0 where it writes.
         length: tokens of the longest batch.
         layers: two depths that are tried; from them it is carried on to the backbone's own,
             where every layer is alike, and a decoder is as deep as its encoder.
@@ -88,13 +90,14 @@ def _footprint(
         # No checkpoint is read here, and a new head is as large.
         spec = replace(spec, recipe=replace(spec.recipe, head_start="new"))
     with FakeTensorMode(allow_non_fake_inputs=True):
-        backbone = backbones.weightless(config, depth)
+        purpose: Purpose = "classification" if num_outputs else "generation"
+        backbone = backbones.weightless(config, depth, purpose)
         if spec.recipe.base_precision != "same":
             quantise(backbone.model, spec.recipe.base_precision, backbone.family.head)
         empty = Encoded([[0]], None, [0], ["0"], 0)
         member = Member(spec, backbone, empty, num_outputs)
         with Pack(member.backbone) as pack:
-            batch = _batch(shape)
+            batch = _batch(shape, backbone)
             one, two = (
                 _peak(lambda k=size: pack.rehearse([member] * k, [batch] * k))  # type: ignore[misc]
                 for size in (1, 2)
@@ -104,9 +107,17 @@ def _footprint(
         return Footprint(weights + 2 * one - two, two - one + sum(t.nbytes for t in own))
 
 
-def _batch(shape: tuple[int, int]) -> Batch:
+def _batch(shape: tuple[int, int], backbone: Backbone) -> Batch:
+    """The most that a batch of so many tokens may ask: where words are learned, all of them are."""
     ids = torch.zeros(shape, dtype=torch.long)
-    return Batch(ids, torch.ones_like(ids), None, ids[:, 0].clone())
+    if not backbone.writes:
+        return Batch(ids, torch.ones_like(ids), None, ids[:, 0].clone())
+    rows, length = shape
+    places = torch.stack(
+        [torch.arange(rows).repeat_interleave(length), torch.arange(length).repeat(rows)]
+    )
+    decoder_ids = None if backbone.start_id is None else ids.clone()
+    return Batch(ids, torch.ones_like(ids), None, ids.flatten(), places, decoder_ids)
 
 
 def places(pack: Pack, member: Member) -> int:
@@ -118,7 +129,7 @@ def places(pack: Pack, member: Member) -> int:
     if pack.device.type != "cuda":
         return 1
     longest = max(map(len, member.train.input_ids))
-    batch = _batch((member.recipe.batch_size, longest))
+    batch = _batch((member.recipe.batch_size, longest), pack.backbone)
     peaks = []
     for size in (1, 2):
         torch.cuda.synchronize(pack.device)

@@ -5,9 +5,10 @@ schedule, order and random streams are each member's own, and every loss is take
 member's own part of the output.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +20,12 @@ from trials.training.attention import AttentionDropout
 from trials.training.data import Batch, collate, evaluation_rows, placed
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
-from trials.training.passes import logits_of
+from trials.training.passes import logits_of, states_of, words_of
 from trials.training.prefix import Prefix, States
 from trials.training.recompute import recomputed
 from trials.training.stacking import Stacker, stack_heads
 from trials.training.stepping import Stepper
+from trials.training.writing import write
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,7 +72,7 @@ class Pack:
             parts = self._accumulate(
                 [members[k] for k in active],
                 [rows[k][microbatch] for k in active],
-                [sum(len(part) for part in rows[k]) for k in active],
+                [sum(map(members[k].train.num_terms, rows[k])) for k in active],
                 microbatch,
             )
             for k, part in zip(active, parts.unbind(), strict=True):
@@ -126,13 +128,21 @@ class Pack:
             member.parameters.gradient.zero_()
             member.dense.clear()
 
-    def outputs(self, member: Member, data: Encoded) -> Tensor:
-        """The model's outputs on a split, (examples, outputs) in the split's order, on the CPU."""
+    def outputs(self, member: Member, data: Encoded) -> Any:
+        """The model's outputs on a split, in the split's order.
+
+        Returns:
+            (examples, outputs) on the CPU, or a list of texts where it writes.
+        """
         return self.all_outputs([member], data)[0]
 
     @torch.no_grad()
-    def all_outputs(self, members: Sequence[Member], data: Encoded) -> list[Tensor]:
+    def all_outputs(self, members: Sequence[Member], data: Encoded) -> list[Any]:
         """`outputs` of each member, read together."""
+        if data.generation is not None:
+            with self._reached(self._prepare(members, 0, training=False)):
+                seeds = [member.spec.seed for member in members]
+                return list(write(self.backbone, seeds, data, data.generation))
         forward = self._prepare(members, 0, training=False)
         depth = min(self._prefix.depth(m, data, training=False) for m in members)
         known = [self._prefix.states(data, depth)] * len(members) if depth else []
@@ -164,6 +174,7 @@ class Pack:
     ) -> list[Tensor]:
         """Outputs of each member; below layer `depth`, `known` has each one's states and rows."""
         forward.shapes = [(b.input_ids.shape[0], b.input_ids.shape[1]) for b in batches]
+        forward.decoder_shapes = [b.decoder_shape for b in batches if b.decoder_shape is not None]
         inputs = {k: placed(v, self.device) for k, v in self._join(batches).items()}
         if depth:
             size, length = inputs["input_ids"].shape
@@ -173,30 +184,50 @@ class Pack:
             forward.states = torch.cat(padded)
         draw = forward.attention_mask if forward.drops_attention else None
         dropping = partial(self.attention.dropping, draw)
-        self.hooks.current = forward
-        try:
-            with (
-                self._autocast(forward.members),
-                self._prefix.without(depth),
-                dropping(),
-                self._recomputed(forward, dropping),
-            ):
-                logits = logits_of(self.backbone.model, inputs)
-        finally:
-            self.hooks.current = None
+        with (
+            self._reached(forward),
+            self._prefix.without(depth),
+            dropping(),
+            self._recomputed(forward, dropping),
+        ):
+            if self.backbone.writes:
+                return self._words(inputs, batches)
+            logits = logits_of(self.backbone.model, inputs)
         by_member = logits.view(len(batches), -1, logits.shape[-1])
         return [
             by_member[k, : shape[0], : member.num_outputs]
             for k, (member, shape) in enumerate(zip(forward.members, forward.shapes, strict=True))
         ]
 
+    def _words(self, inputs: Mapping[str, Tensor], batches: Sequence[Batch]) -> list[Tensor]:
+        """Logits (n, V) of each member's learned tokens."""
+        states = states_of(self.backbone.model, inputs)
+        rows = len(states) // len(batches)
+        places, sizes = [], []
+        for k, batch in enumerate(batches):
+            assert batch.places is not None  # A text that is trained on has them.
+            places.append(batch.places + torch.tensor([[k * rows], [0]]))
+            sizes.append(batch.places.shape[1])
+        row, place = placed(torch.cat(places, 1), self.device)
+        return list(words_of(self.backbone.model, states[row, place]).split(sizes))
+
+    @contextmanager
+    def _reached(self, forward: Forward) -> Iterator[None]:
+        """While it is open, whatever the backbone computes is of a pass's members."""
+        self.hooks.current = forward
+        try:
+            with self._autocast(forward.members):
+                yield
+        finally:
+            self.hooks.current = None
+
     def _join(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """Members one after another, padded to the largest batch and length."""
         rows = max(b.input_ids.shape[0] for b in batches)
         length = max(b.input_ids.shape[1] for b in batches)
 
-        def padded(tensor: Tensor, value: int) -> Tensor:
-            missing = (0, length - tensor.shape[1], 0, rows - tensor.shape[0])
+        def padded(tensor: Tensor, value: int, to: int = length) -> Tensor:
+            missing = (0, to - tensor.shape[1], 0, rows - tensor.shape[0])
             return functional.pad(tensor, missing, value=value) if any(missing) else tensor
 
         inputs = {
@@ -205,6 +236,11 @@ class Pack:
         }
         # A row without a live token would give NaN in some attention implementations.
         inputs["attention_mask"][:, 0] = 1
+        decoders = [b.decoder_ids for b in batches if b.decoder_ids is not None]
+        if decoders:
+            longest = max(ids.shape[1] for ids in decoders)
+            made = [padded(ids, self.pad_id, longest) for ids in decoders]
+            inputs["decoder_ids"] = torch.cat(made)
         types = [b.token_type_ids for b in batches]
         present = [padded(t, 0) for t in types if t is not None]
         return inputs | ({"token_type_ids": torch.cat(present)} if present else {})
