@@ -115,7 +115,7 @@ def task_facts(definition: Definition) -> TaskFacts:
         direction=definition.direction,
         directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
         | {definition.primary: definition.direction},
-        num_outputs=len(definition.labels) or 1,
+        head=definition.head,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},
     )
 
@@ -133,6 +133,7 @@ def assignment(
         backbone=backbone.text,
         places=resolved.places,
         folder=str(folder.trial(spec.id)),
+        reads=resolved.facts[spec.task].head.reads,
         source=None if spec.source is None else str(folder.trial(spec.source)),
         code=study.code,
         device=device,
@@ -218,14 +219,14 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
             counts[cell.key] = (None, None)
             continue
         task = resolved.tasks.get(cell.task)
-        labels = task.num_outputs if task is not None else resolved.facts[cell.task].num_outputs
+        head = task.head if task is not None else resolved.facts[cell.task].head
         try:
             counts[cell.key] = count(
                 reference,
                 cell.arm.method,
                 cell.template.hyperparameters,
                 cell.template.targets,
-                num_labels=labels,
+                head=head,
                 roots=roots,
                 base=base,
             )

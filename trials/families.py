@@ -3,7 +3,8 @@
 The head of a family is what classifies in its sequence classification model. It starts anew for
 each trial and trains as a whole, whatever the checkpoint holds: BERT's pooler is pretrained and no
 part of it, DeBERTa's is new and the first map of it. A decoder's head reads the last live token,
-T5's the decoder's state at the end of the text.
+T5's the decoder's state at the end of the text. A head that reads every token is the same in all
+families: one linear map of the last hidden states.
 """
 
 from __future__ import annotations
@@ -13,6 +14,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trials.targets import CANONICAL_TARGETS, QUALIFIED_TARGETS
+
+Reads = Literal["text", "tokens"]
+TOKEN_HEAD = "qa_outputs"
+"""Path of the map that reads every token, as transformers' models for answers in a text have it."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task asks of a trial's head.
+
+    Attributes:
+        outputs: numbers that it gives at a time.
+        reads: `text`: it gives them once a text, by the maps that its family classifies with;
+            `tokens`: once a token, by one map of the last hidden states.
+    """
+
+    outputs: int
+    reads: Reads = "text"
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,10 @@ class Family:
     layers: tuple[str, ...]
     attention: Literal["interface", "modules"] | None = None
     slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def head_paths(self, reads: Reads) -> tuple[str, ...]:
+        """Paths of the maps of a head, the last one giving its outputs."""
+        return self.head if reads == "text" else (TOKEN_HEAD,)
 
 
 _ENCODER = {

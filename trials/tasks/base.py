@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trials.errors import Problem, UserError, nearest
+from trials.families import Head
 from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
@@ -31,14 +32,14 @@ class Encoded:
     Attributes:
         input_ids: one list of token ids an example.
         token_type_ids: which text each token belongs to; None where the tokenizer gives none.
-        labels: as in `Rows`; empty where they are not public.
+        labels: as in `Rows`, or the places of tokens; empty where they are not public.
         ids: name of each example.
         num_truncated: examples that lost tokens.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]] | None
-    labels: list[int] | list[float]
+    labels: list[Any]
     ids: list[str]
     num_truncated: int
 
@@ -99,9 +100,9 @@ class Task:
         return {split: len(self.splits[split]) for split in self.available}
 
     @property
-    def num_outputs(self) -> int:
-        """Numbers that a head gives for each example."""
-        return len(self.definition.labels) or 1
+    def head(self) -> Head:
+        """What it asks of a trial's head."""
+        return self.definition.head
 
     @cached_property
     def digest(self) -> str:
@@ -207,7 +208,7 @@ class Task:
         """What outputs say: a label's name, or a number, for each example.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: (examples, outputs of the head).
         """
         regression = self.definition.kind == "regression"
         return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
@@ -226,7 +227,7 @@ class Task:
         """Every metric of the task, in its own unit.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: (examples, outputs of the head).
             labels: (examples,) as in `Rows`.
 
         Returns:
@@ -237,7 +238,7 @@ class Task:
         """
         import numpy as np
 
-        if not len(labels) or outputs.shape != (len(labels), self.num_outputs):
+        if not len(labels) or outputs.shape != (len(labels), self.head.outputs):
             raise ValueError(f"{outputs.shape=} does not fit {len(labels)} labels")
         if not np.isfinite(outputs).all():
             return dict.fromkeys(self.definition.metrics, float("nan"))

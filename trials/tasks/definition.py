@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trials.catalogue import register
+from trials.families import Head
 from trials.tasks.lines import SPLITS
 from trials.tasks.metrics import Direction, Kind
 from trials.tasks.rows import Format
@@ -75,6 +76,11 @@ class Definition:
         """The columns that rows must have."""
         group = tuple(name for names in self.links for name in names)
         return Format(self.text, self.label, self.kind, self.labels, group)
+
+    @property
+    def head(self) -> Head:
+        """What it asks of a trial's head: a number for each label, or the one of a regression."""
+        return Head(len(self.labels) or 1)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -8,9 +8,12 @@ from typing import Any
 
 from trials import backbones, sites
 from trials.catalogue import lookup
+from trials.families import Head
 from trials.methods.base import Method, Site
 from trials.streams import generator
 from trials.training.own import adapt
+
+BINARY = Head(2)
 
 
 def count(
@@ -19,7 +22,7 @@ def count(
     hyperparameters: Mapping[str, Any],
     targets: Sequence[str] | Mapping[str, Any],
     *,
-    num_labels: int = 2,
+    head: Head = BINARY,
     roots: Sequence[Path] = (),
     base: Path | None = None,
 ) -> tuple[int, int]:
@@ -30,7 +33,7 @@ def count(
         method: registered name.
         hyperparameters: every field of the method.
         targets: what is adapted.
-        num_labels: outputs of the head.
+        head: what the task asks of the head.
         roots, base: where backbones are looked up.
 
     Raises:
@@ -38,7 +41,7 @@ def count(
     """
     frozen_targets = tuple(targets) if not isinstance(targets, Mapping) else None
     modules = tuple(targets["modules"]) if isinstance(targets, Mapping) else None
-    parts = _parts(reference, frozen_targets, modules, num_labels, tuple(roots), base)
+    parts = _parts(reference, frozen_targets, modules, head, tuple(roots), base)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
     built = lookup("method", method)(**values)
     if not built.packs:
@@ -69,20 +72,20 @@ def _parts(
     reference: str,
     targets: tuple[str, ...] | None,
     modules: tuple[str, ...] | None,
-    num_labels: int,
+    head: Head,
     roots: tuple[Path, ...],
     base: Path | None,
 ) -> _Parts:
     config = backbones.configuration(reference, roots, base)
     family = backbones.family_of(config)
-    model = backbones.skeleton(config, num_labels)
+    model = backbones.skeleton(config)
     chosen = targets if targets is not None else {"modules": list(modules or ())}
-    head = sum(
+    numbers = sum(
         site.outputs * site.inputs + (site.outputs if bias else 0)
-        for site, bias in sites.head_sites(model, family)
+        for site, bias in sites.head_sites(model, family, head)
     )
     targeted = sites.sites(model, family, chosen)
-    return _Parts(tuple(targeted), tuple(sites.body(model, family)), head)
+    return _Parts(tuple(targeted), tuple(sites.body(model, family)), numbers)
 
 
 def _of_copy(

@@ -27,7 +27,7 @@ class Batch:
     Attributes:
         input_ids, attention_mask: (B, L) integers.
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
-        labels: (B,) integers of classes, or float values.
+        labels: (B,) integers of classes, or float values; (B, O) places of tokens.
     """
 
     input_ids: Tensor
@@ -51,6 +51,18 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
         types,
         torch.tensor([data.labels[r] for r in rows]),
     )
+
+
+def token_places(data: Encoded, rows: Sequence[int], live: Tensor) -> Tensor:
+    """Where the live tokens of some rows stand among all tokens of their split, (N,).
+
+    Args:
+        data: the split.
+        rows: B of its rows.
+        live: (B, L) booleans, on the CPU.
+    """
+    places = data.starts[np.asarray(rows)][:, None] + np.arange(live.shape[1])
+    return torch.from_numpy(places)[live]
 
 
 def placed(tensor: Tensor, device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import TOKEN_HEAD, Head, Reads
 from trials.methods.base import Site
 from trials.quantised import densify
 from trials.sites import is_transposed, map_shape
@@ -46,8 +47,9 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
         )
     tensors, _ = found
     empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
-    num_outputs = tensors[f"head.{backbone.family.head[-1]}.weight"].shape[0]
-    member = Member(spec, backbone, empty, num_outputs)
+    reads: Reads = "tokens" if f"head.{TOKEN_HEAD}.weight" in tensors else "text"
+    last = backbone.family.head_paths(reads)[-1]
+    member = Member(spec, backbone, empty, Head(tensors[f"head.{last}.weight"].shape[0], reads))
     with torch.no_grad():
         for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
             tensor.copy_(tensors[key])
@@ -204,7 +206,7 @@ def _put_head(model: Any, member: Member) -> None:
         module.out_features = parts["weight"].shape[0]
         for part, tensor in parts.items():
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
-    model.config.num_labels = model.num_labels = member.num_outputs
+    model.config.num_labels = model.num_labels = member.head.outputs
 
 
 def _instead(member: Member) -> str:

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from trials.backbones import Backbone
+from trials.families import TOKEN_HEAD
 from trials.tasks.base import Encoded
 from trials.training.attention import AttentionDropout
-from trials.training.data import Batch, collate, evaluation_rows, placed
+from trials.training.data import Batch, collate, evaluation_rows, placed, token_places
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
-from trials.training.passes import logits_of
+from trials.training.passes import logits_of, states_of
 from trials.training.prefix import Prefix, States
 from trials.training.recompute import recomputed
 from trials.training.stacking import Stacker, stack_heads
@@ -54,9 +55,9 @@ class Pack:
     def step(self, members: Sequence[Member]) -> None:
         """One optimiser step of every member.
 
-        Members of one pack compute in one precision, and all or none of them compute layers again
-        in the backward pass. What came of the step may lie on the device
-        until `settle`.
+        Members of one pack compute in one precision, their heads read the same, and all or none
+        of them compute layers again in the backward pass. What came of the step may lie on the
+        device until `settle`.
 
         Raises:
             MembersFailed: methods of some of several raised after it; the others are whole.
@@ -105,7 +106,7 @@ class Pack:
         outputs = self._forward(forward, batches, depth, known)
         shares = []
         for member, output, batch, total in zip(members, outputs, batches, totals, strict=True):
-            share = member.losses(output, placed(batch.labels, self.device)).sum() / total
+            share = self._losses(member, output, batch).sum() / total
             penalty = member.penalty() if microbatch == 0 else None
             shares.append(share if penalty is None else share + penalty)
         joined = torch.stack(shares)
@@ -118,7 +119,7 @@ class Pack:
         """A forward and backward pass that changes no member, to see what it takes."""
         outputs = self._forward(self._prepare(members, 0, training=True), batches)
         losses = [
-            member.losses(output, placed(batch.labels, self.device)).mean()
+            self._losses(member, output, batch).mean()
             for member, output, batch in zip(members, outputs, batches, strict=True)
         ]
         torch.stack(losses).sum().backward()
@@ -126,8 +127,18 @@ class Pack:
             member.parameters.gradient.zero_()
             member.dense.clear()
 
+    def _losses(self, member: Member, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss of each row of a batch, (B,)."""
+        is_whole = member.head.reads == "text"
+        live = None if is_whole else placed(batch.attention_mask.bool(), self.device)
+        return member.losses(outputs, placed(batch.labels, self.device), live)
+
     def outputs(self, member: Member, data: Encoded) -> Tensor:
-        """The model's outputs on a split, (examples, outputs) in the split's order, on the CPU."""
+        """The model's outputs on a split, in the split's order, on the CPU.
+
+        They are (rows, outputs); of a head that reads every token (tokens, outputs), laid out as
+        the split's `tokens`.
+        """
         return self.all_outputs([member], data)[0]
 
     @torch.no_grad()
@@ -137,16 +148,19 @@ class Pack:
         depth = min(self._prefix.depth(m, data, training=False) for m in members)
         known = [self._prefix.states(data, depth)] * len(members) if depth else []
         made: list[list[Tensor]] = [[] for _ in members]
-        order: list[int] = []
+        order: list[Tensor] = []
+        reads_tokens = members[0].head.reads == "tokens"
         for rows in evaluation_rows(data):
             batch = collate(data, rows, self.pad_id)
             states = [(of_split, rows) for of_split in known]
             outputs = self._forward(forward, [batch] * len(members), depth, states)
+            live = batch.attention_mask.bool()
             for of_member, output in zip(made, outputs, strict=True):
                 wide = torch.promote_types(output.dtype, torch.float32)
-                of_member.append(output.to(wide))
-            order.extend(rows)
-        places = torch.tensor(order)
+                kept = output[placed(live, self.device)] if reads_tokens else output
+                of_member.append(kept.to(wide))
+            order.append(token_places(data, rows, live) if reads_tokens else torch.tensor(rows))
+        places = torch.cat(order)
         stacked = [torch.cat(of_member).cpu() for of_member in made]
         return [torch.empty_like(x).index_copy_(0, places, x) for x in stacked]
 
@@ -181,14 +195,23 @@ class Pack:
                 dropping(),
                 self._recomputed(forward, dropping),
             ):
-                logits = logits_of(self.backbone.model, inputs)
+                logits = self._logits(forward, inputs)
         finally:
             self.hooks.current = None
-        by_member = logits.view(len(batches), -1, logits.shape[-1])
+        by_member = logits.view(len(batches), -1, *logits.shape[1:])
         return [
-            by_member[k, : shape[0], : member.num_outputs]
-            for k, (member, shape) in enumerate(zip(forward.members, forward.shapes, strict=True))
+            of_member[tuple(map(slice, shape[: logits.dim() - 1]))][..., : member.head.outputs]
+            for of_member, member, shape in zip(
+                by_member, forward.members, forward.shapes, strict=True
+            )
         ]
+
+    def _logits(self, forward: Forward, inputs: dict[str, Tensor]) -> Tensor:
+        """What the members' heads give, (K · B, O) or (K · B, L, O)."""
+        model = self.backbone.model
+        if forward.members[0].head.reads == "text":
+            return logits_of(model, inputs)
+        return forward.through_head(TOKEN_HEAD, states_of(model, inputs))
 
     def _join(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """Members one after another, padded to the largest batch and length."""

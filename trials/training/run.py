@@ -58,7 +58,7 @@ class Run:
         self.folder = Path(assignment.folder)
         self.task, backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.member = Member(self.spec, backbone, train, self.task.num_outputs)
+        self.member = Member(self.spec, backbone, train, self.task.head)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
@@ -106,7 +106,7 @@ class Run:
 
     def take(self, part: str, outputs: Tensor) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
-        outputs = outputs[:, : self.task.num_outputs]  # A kept head may have more.
+        outputs = outputs[:, : self.task.head.outputs]  # A kept head may have more.
         if self.member.step > self._evaluated:
             return self._evaluate(outputs)
         self._outputs[part] = outputs
