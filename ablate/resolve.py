@@ -106,7 +106,7 @@ def _unwritten(
     study: Study, definitions: Mapping[str, Definition], places: Places
 ) -> Iterator[Problem]:
     """What keeps texts from being written, or scored, where a task asks for them."""
-    writing = [d for d in definitions.values() if d.purpose == "generation"]
+    writing = [d for d in definitions.values() if d.head.reads == "words"]
     for definition in writing:
         try:
             metrics.require(definition.metrics)
@@ -135,8 +135,7 @@ def task_facts(definition: Definition) -> TaskFacts:
         direction=definition.direction,
         directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
         | {definition.primary: definition.direction},
-        num_outputs=definition.num_outputs,
-        purpose=definition.purpose,
+        head=definition.head,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},
     )
 
@@ -154,11 +153,11 @@ def assignment(
         backbone=backbone.text,
         places=resolved.places,
         folder=str(folder.trial(spec.id)),
+        reads=resolved.facts[spec.task].head.reads,
         source=None if spec.source is None else str(folder.trial(spec.source)),
         code=study.code,
         device=device,
         threads=threads,
-        purpose=resolved.facts[spec.task].purpose,
     )
 
 
@@ -240,14 +239,14 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
             counts[cell.key] = (None, None)
             continue
         task = resolved.tasks.get(cell.task)
-        labels = task.num_outputs if task is not None else resolved.facts[cell.task].num_outputs
+        head = task.head if task is not None else resolved.facts[cell.task].head
         try:
             counts[cell.key] = count(
                 reference,
                 cell.arm.method,
                 cell.template.hyperparameters,
                 cell.template.targets,
-                num_labels=labels,
+                head=head,
                 roots=roots,
                 base=base,
             )

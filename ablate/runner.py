@@ -218,8 +218,8 @@ def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options
         return
     from ablate.sweep import cluster
 
-    reads = all(facts.purpose == "classification" for facts in resolved.facts.values())
-    backbone = resolved.plan.study.backbones[0].text if reads else None
+    writes = any(facts.head.reads == "words" for facts in resolved.facts.values())
+    backbone = None if writes else resolved.plan.study.backbones[0].text
     with cluster.connected(profile, backbone, resolved.places) as connection:
         # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
         from ablate.sweep import tune_bridge

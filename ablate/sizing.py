@@ -76,8 +76,8 @@ def sizes(resolved: Resolved, profile: Profile) -> list[Sizing]:
         length = min(recipe.max_length, backbones.longest(config))
         task = resolved.tasks.get(cell.task)
         spec = cell.template.with_seed(0, "confirm")
-        labels = task.num_outputs if task else resolved.facts[cell.task].num_outputs
-        footprint = predicted(config, spec, labels, length)
+        head = task.head if task else resolved.facts[cell.task].head
+        footprint = predicted(config, spec, head, length)
         places = profile.places
         if places is None and memory is not None:
             places = footprint.places(memory)

@@ -1,4 +1,4 @@
-"""Backbones: load one frozen, with its tokenizer and the head that its purpose asks for.
+"""Backbones: load one frozen, with its tokenizer and its head.
 
 A backbone is named by a folder, by a name under one of the `models` roots, by `tiny` (embedded),
 or by a hub id with an optional `@revision`, which becomes a commit before anything is read. Weights
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from trials.errors import UserError, nearest
-from trials.families import FAMILIES, ROBERTA, Family, Purpose, model_class
+from trials.families import FAMILIES, ROBERTA, Family, Reads, model_class
 from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Backbone:
         family: how its parts are named.
         dropouts: path -> probability, of those that a trial's method put into its own copy.
         has_head: whether the checkpoint has the head, so that it is not random.
-        purpose: what it was loaded for.
+        reads: what its head does: `words` of a language model, else `text`.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Backbone:
     family: Family
     dropouts: Mapping[str, float] = field(default_factory=dict)
     has_head: bool = False
-    purpose: Purpose = "classification"
+    reads: Reads = "text"
 
     @property
     def writes(self) -> bool:
         """Whether it is a language model, whose outputs are words."""
-        return self.purpose == "generation"
+        return self.reads == "words"
 
     @property
     def start_id(self) -> int | None:
@@ -198,24 +198,18 @@ def longest(config: PretrainedConfig) -> int:
     return positions
 
 
-def skeleton(config: PretrainedConfig, num_outputs: int = 2) -> PreTrainedModel:
-    """The model without weights, to list sites and count parameters.
-
-    Args:
-        config: of the backbone.
-        num_outputs: numbers that a head gives; 0 for a language model.
-    """
+def skeleton(
+    config: PretrainedConfig, num_labels: int = 2, reads: Reads = "text"
+) -> PreTrainedModel:
+    """The model without weights, to list sites and count parameters."""
     import torch
 
-    config.num_labels = max(1, num_outputs)
+    config.num_labels = num_labels
     with torch.device("meta"):
-        made = model_class(config, "classification" if num_outputs else "generation")
-        return cast("PreTrainedModel", made.from_config(config))
+        return cast("PreTrainedModel", model_class(config, reads).from_config(config))
 
 
-def weightless(
-    config: PretrainedConfig, num_layers: int, purpose: Purpose = "classification"
-) -> Backbone:
+def weightless(config: PretrainedConfig, num_layers: int, reads: Reads = "text") -> Backbone:
     """A backbone of random or fake weights and so many layers, to see what it takes.
 
     A decoder that is as deep as its encoder stays so.
@@ -229,12 +223,12 @@ def weightless(
     if getattr(shallow, "layer_types", None) is not None:
         shallow.layer_types = shallow.layer_types[:num_layers]
     _complete(shallow, int(shallow.pad_token_id or 0))
-    model = model_class(shallow, purpose).from_config(shallow)
+    model = model_class(shallow, reads).from_config(shallow)
     frozen = model.eval().requires_grad_(False)
-    family = family_of(config).put_to(purpose)
+    family = family_of(config).with_head(reads)
     padding = _Padding(shallow.pad_token_id)
     # A head takes what it takes, whoever trained it.
-    return Backbone("weightless", "none", frozen, padding, family, has_head=True, purpose=purpose)
+    return Backbone("weightless", "none", frozen, padding, family, has_head=True, reads=reads)
 
 
 def _complete(config: PretrainedConfig, pad_id: int) -> None:
@@ -261,7 +255,7 @@ def load(
     device: str = "cpu",
     base_precision: str = "same",
     commit: str | None = None,
-    purpose: Purpose = "classification",
+    reads: Reads = "text",
 ) -> Backbone:
     """Load a backbone once per process; equal arguments give the same object.
 
@@ -274,21 +268,22 @@ def load(
         device: where its weights go.
         base_precision: how those of its linear maps are stored: `same`, `int8` or `nf4`.
         commit: of the hub, where it is known; what `reference` means there may have moved on.
-        purpose: which head it has.
+        reads: what its head does.
 
     Raises:
-        UserError: it cannot be found or read, or has no head for the purpose.
+        UserError: it cannot be found or read, or writes no words where they are asked for.
     """
     folder = find(reference, roots, base)
     if folder is None:
         commit = commit or resolve(reference)
         reference = f"{reference.partition('@')[0]}@{commit}"
-    return _loaded(reference, folder, device, base_precision, purpose)
+    own: Reads = "words" if reads == "words" else "text"  # A head of tokens is a trial's alone.
+    return _loaded(reference, folder, device, base_precision, own)
 
 
 @functools.lru_cache(maxsize=4)
 def _loaded(
-    reference: str, folder: Path | None, device: str, base_precision: str, purpose: Purpose
+    reference: str, folder: Path | None, device: str, base_precision: str, reads: Reads
 ) -> Backbone:
     import torch
     import transformers
@@ -306,10 +301,10 @@ def _loaded(
         else:
             name, _, digest = reference.partition("@")
         config = read(transformers.AutoConfig, place)
-        model, info = read(model_class(config, purpose), place, **options)
-        family = family_of(config).put_to(purpose)
+        model, info = read(model_class(config, reads), place, **options)
+        family = family_of(config).with_head(reads)
         tokenizer = tokenizer_of(read, place)
-    if purpose == "generation" and _lacks(info, family):
+    if reads == "words" and _lacks(info, family):
         raise UserError(
             f"backbone '{reference}' comes without a map to words, so it writes no text; name "
             "the checkpoint of a language model"
@@ -329,7 +324,7 @@ def _loaded(
         tokenizer,
         family,
         has_head=not _lacks(info, family),
-        purpose=purpose,
+        reads=reads,
     )
 
 

@@ -3,10 +3,9 @@
 The head of a family is what classifies in its sequence classification model. It starts anew for
 each trial and trains as a whole, whatever the checkpoint holds: BERT's pooler is pretrained and no
 part of it, DeBERTa's is new and the first map of it. A decoder's head reads the last live token,
-T5's the decoder's state at the end of the text.
-
-A language model's head is the checkpoint's own map to words, often tied to its embeddings. It is
-never a trial's to train.
+T5's the decoder's state at the end of the text. A head that reads every token is the same in all
+families: one linear map of the last hidden states. A language model's is the checkpoint's own map
+to words, often tied to its embeddings, and never a trial's to train.
 """
 
 from __future__ import annotations
@@ -21,11 +20,26 @@ from trials.targets import CANONICAL_TARGETS, QUALIFIED_TARGETS
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-Purpose = Literal["classification", "generation"]
-"""What a backbone is loaded for: which of its heads is put on."""
-
-WORDS = "lm_head"
+Reads = Literal["text", "tokens", "words"]
+TOKEN_HEAD = "qa_outputs"
+"""Path of the map that reads every token, as transformers' models for answers in a text have it."""
+WORD_HEAD = "lm_head"
 """Path of a language model's map from states to words."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task asks of a trial's head.
+
+    Attributes:
+        outputs: numbers that it gives at a time; 0 where a trial has none of its own.
+        reads: `text`: it gives them once a text, by the maps that its family classifies with;
+            `tokens`: once a token, by one map of the last hidden states; `words`: the checkpoint's
+            own language model, for texts that are written.
+    """
+
+    outputs: int
+    reads: Reads = "text"
 
 
 @dataclass(frozen=True)
@@ -54,9 +68,13 @@ class Family:
     slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     writes: bool = False
 
-    def put_to(self, purpose: Purpose) -> Family:
-        """The naming of its models that are loaded for a purpose."""
-        return replace(self, head=(WORDS,)) if purpose == "generation" else self
+    def with_head(self, reads: Reads) -> Family:
+        """The naming of its models that are loaded for a head: language models have another."""
+        return replace(self, head=(WORD_HEAD,)) if reads == "words" else self
+
+    def head_paths(self, reads: Reads) -> tuple[str, ...]:
+        """Paths of the maps of a head, the last one giving its outputs."""
+        return self.head if reads == "text" else (TOKEN_HEAD,)
 
 
 _ENCODER = {
@@ -161,15 +179,15 @@ WRITE_NOT = f"texts are written by backbones of type {_WRITERS}"
 """Said where another one is asked for a text."""
 
 
-def model_class(config: PretrainedConfig, purpose: Purpose) -> Any:
-    """The class of transformers that puts the head of a purpose on a backbone.
+def model_class(config: PretrainedConfig, reads: Reads) -> Any:
+    """The class of transformers that has the head of a backbone.
 
     Raises:
         UserError: there are no language models of its family.
     """
     import transformers
 
-    if purpose == "classification":
+    if reads != "words":
         return transformers.AutoModelForSequenceClassification
     if not FAMILIES[config.model_type].writes:
         raise UserError(f"{WRITE_NOT}, not those of type '{config.model_type}'")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def run(given: argparse.Namespace) -> int:
     """Print the trained numbers of the method and of the head, and what was published of them."""
     from trials import catalogue
+    from trials.families import Head
     from trials.published import published
     from trials.targets import PRESETS, canonical_targets
     from trials.training.counting import count
@@ -40,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
         given.backbone,
         given.method,
         targets=targets,
-        num_labels=given.labels,
+        head=Head(given.labels),
         roots=[Path(root) for root in profile.models],
         base=Path.cwd(),
     )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trials.errors import Problem, UserError, nearest
+from trials.families import Head
 from trials.spec import Splits
 from trials.tasks import metrics
 from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
@@ -25,7 +26,7 @@ __all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchma
 ENCODED_AT_ONCE = 8192
 
 Outputs = Any
-"""What a model gave for some examples: (examples, num_outputs) numbers of an array, or a list of
+"""What a model gave for some examples: an array (examples, outputs of the head), or a list of
 texts, as the task's kind has it."""
 
 
@@ -36,7 +37,7 @@ class Encoded:
     Attributes:
         input_ids: one list of token ids an example.
         token_type_ids: which text each token belongs to; None where the tokenizer gives none.
-        labels: as in `Rows`; empty where they are not public.
+        labels: as in `Rows`, or the places of tokens; empty where they are not public.
         ids: name of each example.
         num_truncated: examples that lost tokens.
         targets: tokens that are learned, one list an example: its last ones, or what a decoder
@@ -117,9 +118,9 @@ class Task:
         return {split: len(self.splits[split]) for split in self.available}
 
     @property
-    def num_outputs(self) -> int:
-        """Numbers that a trial's head gives for each example; 0 where it needs no head."""
-        return self.definition.num_outputs
+    def head(self) -> Head:
+        """What it asks of a trial's head."""
+        return self.definition.head
 
     @cached_property
     def digest(self) -> str:
@@ -238,7 +239,7 @@ class Task:
         """What outputs say: a label's name, a number or a text for each example.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: (examples, outputs of the head).
         """
         regression = self.definition.kind == "regression"
         return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
@@ -257,7 +258,7 @@ class Task:
         """Every metric of the task, in its own unit.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: (examples, outputs of the head).
             labels: (examples,) as in `Rows`.
 
         Returns:
@@ -268,7 +269,7 @@ class Task:
         """
         import numpy as np
 
-        if not len(labels) or outputs.shape != (len(labels), self.num_outputs):
+        if not len(labels) or outputs.shape != (len(labels), self.head.outputs):
             raise ValueError(f"{outputs.shape=} does not fit {len(labels)} labels")
         if not np.isfinite(outputs).all():
             return dict.fromkeys(self.definition.metrics, float("nan"))
@@ -279,18 +280,16 @@ class Task:
         truth = np.asarray(labels, dtype=said.dtype)
         return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
 
-    def records(self, outputs: Outputs, data: Encoded) -> Iterator[dict[str, Any]]:
-        """What is kept of each example: id, label, prediction, and what the head gave.
+    def told(self, said: Outputs, gold: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: its label, the prediction, and what the head gave.
 
         Args:
-            outputs: of these examples.
-            data: the examples, with their labels.
+            said: the outputs.
+            gold: what they are scored against.
         """
-        said, truth = self.predictions(outputs), self.names(data.labels)
-        for example, label, prediction, output in zip(
-            data.ids, truth, said, outputs.tolist(), strict=True
-        ):
-            yield {"id": example, "label": label, "prediction": prediction, "outputs": output}
+        rows = zip(self.names(gold), self.predictions(said), said.tolist(), strict=True)
+        for label, prediction, outputs in rows:
+            yield {"label": label, "prediction": prediction, "outputs": outputs}
 
     def signatures(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, str]:
         """Metric -> how a library made its score, of those that say so."""
@@ -301,11 +300,11 @@ class Task:
         """The smallest difference that a metric can show; None where there is no grid."""
         return metrics.grid_step(metric, num_examples)
 
-    def strata(self, rows: Rows) -> list[int]:
-        """For each row the stratum of which a hold-out takes its share."""
+    def _strata(self, rows: Rows) -> list[int]:
+        """Of which kind each row is; a part held out has as many of each in proportion."""
         if self.definition.kind == "regression":
-            return quantile_bins(rows.labels)
-        return [int(label) for label in rows.labels]
+            return quantile_bins([float(label) for label in rows.labels])  # type: ignore[arg-type]
+        return [int(label) for label in rows.labels]  # type: ignore[arg-type]
 
     @cached_property
     def _divided(self) -> tuple[Rows, Rows]:
@@ -315,7 +314,7 @@ class Task:
         if not set(self.definition.format.group) & set(self.definition.text):
             links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
         groups = group_rows(links, len(train))
-        out = hold_out(groups, self.strata(train), size=hold_out_size(len(train)), key=self.digest)
+        out = hold_out(groups, self._strata(train), size=hold_out_size(len(train)), key=self.digest)
         if not out:
             raise UserError(
                 f"task '{self.name}': nothing can be held out of train, for its "

@@ -1,7 +1,7 @@
 """DART: triples told as text, from tables and other sets (Nan et al. 2021, arXiv:2007.02871).
 
-Triples are read as `subject : relation : object`, parted by `|`. An example has all the texts of its
-set of triples as references. Texts are written as for LoRA's GPT-2 (Hu et al. 2021).
+Triples are read as `subject : relation : object`, parted by `|`. An example has all the texts of
+its set of triples as references. Texts are written as for LoRA's GPT-2 (Hu et al. 2021).
 
 Source: https://huggingface.co/datasets/Yale-LILY/dart
 """

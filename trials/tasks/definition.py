@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trials.catalogue import register
-from trials.families import Purpose
+from trials.families import Head
 from trials.tasks.generation import Generation, Template
 from trials.tasks.lines import SPLITS
 from trials.tasks.metrics import Direction, Kind
@@ -77,16 +77,6 @@ class Definition:
     portions: tuple[Portion, ...] = ()
 
     @property
-    def purpose(self) -> Purpose:
-        """What a backbone is loaded for."""
-        return "classification" if self.template is None else "generation"
-
-    @property
-    def num_outputs(self) -> int:
-        """Numbers that a trial's head gives for each example; 0 where words are the backbone's."""
-        return 0 if self.purpose == "generation" else len(self.labels) or 1
-
-    @property
     def links(self) -> tuple[tuple[str, ...], ...]:
         """The columns of `group`, those that share their values together."""
         return tuple((names,) if isinstance(names, str) else names for names in self.group)
@@ -103,6 +93,14 @@ class Definition:
     def columns(self) -> tuple[str, ...]:
         """What people put into rows for it."""
         return (*self.text, self.label) if self.template is None else self.template.columns
+
+    @property
+    def head(self) -> Head:
+        """What it asks of a trial's head.
+
+        A number for each label, or the one of a regression; nothing where words are asked for.
+        """
+        return Head(len(self.labels) or 1) if self.template is None else Head(0, "words")
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """E2E: restaurants described from slots and values (Novikova et al. 2017, arXiv:1706.09254).
 
 A meaning representation such as `name[The Vaults], eatType[pub]` is read as
-`name : The Vaults | eatType : pub`, as LoRA's authors write it. Rows with one meaning representation
-are one example with several references where they are scored; the official scorer ignores case, as
-`bleu_lowercase` does. Texts are written as for LoRA's GPT-2 (Hu et al. 2021, table 11).
+`name : The Vaults | eatType : pub`, as LoRA's authors write it. Rows with one meaning
+representation are one example with several references where they are scored; the official scorer
+ignores case, as `bleu_lowercase` does. Texts are written as for LoRA's GPT-2 (Hu et al. 2021).
 
 Source: https://huggingface.co/datasets/tuetschek/e2e_nlg
 """

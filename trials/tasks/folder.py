@@ -16,7 +16,7 @@ from trials.tasks import hub
 from trials.tasks.base import Definition, Hub, Rows, Task
 from trials.tasks.generation_keys import TEMPLATE_KEYS, read_generation, read_template
 from trials.tasks.hub_keys import read_hub
-from trials.tasks.kinds import task_of
+from trials.tasks.kinds import make
 from trials.tasks.lines import NEEDED, SPLITS, Mistakes, find_split
 from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS, Metric, find
 from trials.tasks.rows import Format, Portion, label_name, read_split
@@ -58,7 +58,7 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     assert definition is not None  # without problems there is one
     if of_hub:
         return hub.read(definition, hub.files_of(definition, shown))
-    return task_of(definition, rows)
+    return make(definition, rows)
 
 
 def has_rows(folder: Path) -> bool:

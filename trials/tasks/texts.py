@@ -9,6 +9,7 @@ token.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,15 +138,16 @@ class TextTask(Task):
         found = ((name, metrics.find(name).signature) for name in self.definition.metrics)
         return {name: sign(said, truth) for name, sign in found if sign is not None}
 
-    def records(self, outputs: Outputs, data: Encoded) -> Iterator[dict[str, Any]]:
-        """What is kept of each example: id, references, text, and its own primary score."""
-        said, truth = self.predictions(outputs), self.names(data.labels)
+    def told(self, said: Outputs, gold: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: references, text, and its own primary score."""
+        texts, truth = self.predictions(said), self.names(gold)
         by_text = metrics.find(self.definition.primary).by_text
-        scores = [None] * len(said) if by_text is None else by_text(said, truth)
-        for name, label, text, score in zip(data.ids, truth, said, scores, strict=True):
-            yield {"id": name, "label": label, "prediction": text, "score": score}
+        scores = [None] * len(texts) if by_text is None else by_text(texts, truth)
+        for label, text, score in zip(truth, texts, scores, strict=True):
+            finite = score if score is not None and math.isfinite(score) else None
+            yield {"label": label, "prediction": text, "score": finite}
 
-    def strata(self, rows: Rows) -> list[int]:
+    def _strata(self, rows: Rows) -> list[int]:
         """One for all: texts have no label to be balanced by."""
         return [0] * len(rows)
 

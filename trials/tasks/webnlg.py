@@ -1,9 +1,9 @@
 """WebNLG 2017: triples of DBpedia told as text (Gardent et al. 2017, W17-3518).
 
 Triples are read as `subject : property : object`, parted by `|`. The test split is reported as a
-whole; its categories that train has (`test_seen`) and those that it lacks (`test_unseen`) are scored
-and shown beside it, from the same texts. The official scorer ignores case, as `bleu_lowercase` does.
-Texts are written as for LoRA's GPT-2 (Hu et al. 2021).
+whole; its categories that train has (`test_seen`) and those that it lacks (`test_unseen`) are
+scored and shown beside it, from the same texts. The official scorer ignores case, as
+`bleu_lowercase` does. Texts are written as for LoRA's GPT-2 (Hu et al. 2021).
 
 Source: https://huggingface.co/datasets/webnlg-challenge/web_nlg
 """

@@ -27,9 +27,10 @@ class Batch:
     Attributes:
         input_ids, attention_mask: (B, L) integers.
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
-        labels: (B,) integers of classes, or float values; (n,) tokens that are learned.
-        places: (2, n) row and place of the state that each of them is read off; None where the
-            head reads one state of each example.
+        labels: (B,) integers of classes, or float values; (B, O) places of tokens; (n,) tokens that
+            are learned.
+        places: (2, n) row and place of the state that each of those is read off; None where no
+            token is learned.
         decoder_ids: (B, T) what a decoder of its own reads; None where there is none.
     """
 
@@ -89,6 +90,18 @@ def _learned(data: Encoded, rows: Sequence[int], ids: Tensor, mask: Tensor, pad_
     ]
     labels = torch.tensor([token for learned in targets for token in learned])
     return Batch(ids, mask, None, labels, torch.tensor(places).T, decoder_ids)
+
+
+def token_places(data: Encoded, rows: Sequence[int], live: Tensor) -> Tensor:
+    """Where the live tokens of some rows stand among all tokens of their split, (N,).
+
+    Args:
+        data: the split.
+        rows: B of its rows.
+        live: (B, L) booleans, on the CPU.
+    """
+    places = data.starts[np.asarray(rows)][:, None] + np.arange(live.shape[1])
+    return torch.from_numpy(places)[live]
 
 
 def placed(tensor: Tensor, device: torch.device) -> Tensor:

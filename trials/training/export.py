@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import TOKEN_HEAD, Head, Reads
 from trials.methods.base import Site
 from trials.quantised import densify
 from trials.sites import is_transposed, map_shape
@@ -46,9 +47,10 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
         )
     tensors, _ = found
     empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
-    last = tensors.get(f"head.{backbone.family.head[-1]}.weight")
-    num_outputs = 0 if last is None else last.shape[0]
-    member = Member(spec, backbone, empty, num_outputs)
+    reads: Reads = "tokens" if f"head.{TOKEN_HEAD}.weight" in tensors else "text"
+    last = tensors.get(f"head.{backbone.family.head_paths(reads)[-1]}.weight")
+    head = Head(0, "words") if last is None else Head(last.shape[0], reads)
+    member = Member(spec, backbone, empty, head)
     with torch.no_grad():
         for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
             tensor.copy_(tensors[key])
@@ -167,7 +169,7 @@ def _is_any_transposed(backbone: Backbone, sites: Sequence[Site]) -> bool:
 
 
 def _task_type(backbone: Backbone) -> str:
-    """What the library calls a backbone's purpose."""
+    """What the library calls what a backbone is for."""
     if not backbone.writes:
         return "SEQ_CLS"
     return "CAUSAL_LM" if backbone.start_id is None else "SEQ_2_SEQ_LM"
@@ -216,7 +218,7 @@ def _put_head(model: Any, member: Member) -> None:
         for part, tensor in parts.items():
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
     if member.parameters.head:
-        model.config.num_labels = model.num_labels = member.num_outputs
+        model.config.num_labels = model.num_labels = member.head.outputs
 
 
 def _instead(member: Member) -> str:

@@ -86,6 +86,13 @@ class Forward:
         """(K · B, [L,] F) as (K, B · [L ·] 1, F)."""
         return x.reshape(len(self.members), -1, x.shape[-1])
 
+    def through_head(self, path: str, x: Tensor) -> Tensor:
+        """What each member's own map of the head makes of its part of (K · B, [L,] F)."""
+        weight, bias = self.head[path]
+        own = self.by_member(x) @ weight.mT
+        own = own if bias is None else own + bias
+        return own.view(*x.shape[:-1], own.shape[-1])
+
     def mask(
         self,
         x: Tensor,
@@ -305,10 +312,7 @@ class Hooks:
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None or path not in self.current.head:
             return None  # Words are the backbone's own.
-        weight, bias = self.current.head[path]
-        own = self.current.by_member(x) @ weight.mT
-        own = own if bias is None else own + bias
-        return own.view(*output.shape[:-1], own.shape[-1])
+        return self.current.through_head(path, x)
 
     def _embeddings(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         return None if self.current is None else self.current.states

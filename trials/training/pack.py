@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from trials.backbones import Backbone
+from trials.families import TOKEN_HEAD
 from trials.tasks.base import Encoded
 from trials.training.attention import AttentionDropout
-from trials.training.data import Batch, collate, evaluation_rows, placed
+from trials.training.data import Batch, collate, evaluation_rows, placed, token_places
 from trials.training.hooks import Forward, Hooks
 from trials.training.member import Member
 from trials.training.passes import logits_of, states_of, words_of
@@ -56,9 +57,9 @@ class Pack:
     def step(self, members: Sequence[Member]) -> None:
         """One optimiser step of every member.
 
-        Members of one pack compute in one precision, and all or none of them compute layers again
-        in the backward pass. What came of the step may lie on the device
-        until `settle`.
+        Members of one pack compute in one precision, their heads read the same, and all or none
+        of them compute layers again in the backward pass. What came of the step may lie on the
+        device until `settle`.
 
         Raises:
             MembersFailed: methods of some of several raised after it; the others are whole.
@@ -107,7 +108,7 @@ class Pack:
         outputs = self._forward(forward, batches, depth, known)
         shares = []
         for member, output, batch, total in zip(members, outputs, batches, totals, strict=True):
-            share = member.losses(output, placed(batch.labels, self.device)).sum() / total
+            share = self._losses(member, output, batch).sum() / total
             penalty = member.penalty() if microbatch == 0 else None
             shares.append(share if penalty is None else share + penalty)
         joined = torch.stack(shares)
@@ -120,7 +121,7 @@ class Pack:
         """A forward and backward pass that changes no member, to see what it takes."""
         outputs = self._forward(self._prepare(members, 0, training=True), batches)
         losses = [
-            member.losses(output, placed(batch.labels, self.device)).mean()
+            self._losses(member, output, batch).mean()
             for member, output, batch in zip(members, outputs, batches, strict=True)
         ]
         torch.stack(losses).sum().backward()
@@ -128,11 +129,17 @@ class Pack:
             member.parameters.gradient.zero_()
             member.dense.clear()
 
-    def outputs(self, member: Member, data: Encoded) -> Any:
-        """The model's outputs on a split, in the split's order.
+    def _losses(self, member: Member, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss of each row of a batch, (B,), or of each token that is learned, (n,)."""
+        reads_tokens = member.head.reads == "tokens"
+        live = placed(batch.attention_mask.bool(), self.device) if reads_tokens else None
+        return member.losses(outputs, placed(batch.labels, self.device), live)
 
-        Returns:
-            (examples, outputs) on the CPU, or a list of texts where it writes.
+    def outputs(self, member: Member, data: Encoded) -> Any:
+        """The model's outputs on a split, in the split's order, on the CPU.
+
+        They are (rows, outputs); of a head that reads every token (tokens, outputs), laid out as
+        the split's `tokens`; a list of texts where words are written.
         """
         return self.all_outputs([member], data)[0]
 
@@ -147,16 +154,19 @@ class Pack:
         depth = min(self._prefix.depth(m, data, training=False) for m in members)
         known = [self._prefix.states(data, depth)] * len(members) if depth else []
         made: list[list[Tensor]] = [[] for _ in members]
-        order: list[int] = []
+        order: list[Tensor] = []
+        reads_tokens = members[0].head.reads == "tokens"
         for rows in evaluation_rows(data):
             batch = collate(data, rows, self.pad_id)
             states = [(of_split, rows) for of_split in known]
             outputs = self._forward(forward, [batch] * len(members), depth, states)
+            live = batch.attention_mask.bool()
             for of_member, output in zip(made, outputs, strict=True):
                 wide = torch.promote_types(output.dtype, torch.float32)
-                of_member.append(output.to(wide))
-            order.extend(rows)
-        places = torch.tensor(order)
+                kept = output[placed(live, self.device)] if reads_tokens else output
+                of_member.append(kept.to(wide))
+            order.append(token_places(data, rows, live) if reads_tokens else torch.tensor(rows))
+        places = torch.cat(order)
         stacked = [torch.cat(of_member).cpu() for of_member in made]
         return [torch.empty_like(x).index_copy_(0, places, x) for x in stacked]
 
@@ -192,11 +202,13 @@ class Pack:
         ):
             if self.backbone.writes:
                 return self._words(inputs, batches)
-            logits = logits_of(self.backbone.model, inputs)
-        by_member = logits.view(len(batches), -1, logits.shape[-1])
+            logits = self._logits(forward, inputs)
+        by_member = logits.view(len(batches), -1, *logits.shape[1:])
         return [
-            by_member[k, : shape[0], : member.num_outputs]
-            for k, (member, shape) in enumerate(zip(forward.members, forward.shapes, strict=True))
+            of_member[tuple(map(slice, shape[: logits.dim() - 1]))][..., : member.head.outputs]
+            for of_member, member, shape in zip(
+                by_member, forward.members, forward.shapes, strict=True
+            )
         ]
 
     def _words(self, inputs: Mapping[str, Tensor], batches: Sequence[Batch]) -> list[Tensor]:
@@ -220,6 +232,13 @@ class Pack:
                 yield
         finally:
             self.hooks.current = None
+
+    def _logits(self, forward: Forward, inputs: dict[str, Tensor]) -> Tensor:
+        """What the members' heads give, (K · B, O) or (K · B, L, O)."""
+        model = self.backbone.model
+        if forward.members[0].head.reads == "text":
+            return logits_of(model, inputs)
+        return forward.through_head(TOKEN_HEAD, states_of(model, inputs))
 
     def _join(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """Members one after another, padded to the largest batch and length."""

@@ -23,31 +23,38 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         inputs: `input_ids` and `attention_mask`, (B, L), and `token_type_ids` where there are any.
     """
     if model.config.is_encoder_decoder:
-        return _of_encoder_decoder(model, inputs["input_ids"], inputs["attention_mask"])
-    caches = "use_cache" in inspect.signature(model.forward).parameters
-    made: Tensor = model(**inputs, **({"use_cache": False} if caches else {})).logits
+        return _of_encoder_decoder(model, inputs)
+    made: Tensor = model(**inputs, **_uncached(model)).logits
     return made
 
 
 def states_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Last hidden states of a language model: (B, L, H), or (B, T, H) of its decoder.
+    """The last hidden state of every token, (B, L, H).
+
+    An encoder-decoder's are its decoder's, (B, T, H). Where it is not said what the decoder reads,
+    that is the encoder's tokens shifted by one, so both have one length.
 
     Args:
         model: the model, with whatever hooks it has.
-        inputs: `input_ids` and `attention_mask`, (B, L); `decoder_ids`, (B, T), where the
-            backbone has a decoder of its own.
+        inputs: as for `logits_of`, and `decoder_ids`, (B, T), where words are learned.
     """
+    if model.config.is_encoder_decoder:
+        return _of_decoder(model, inputs)
+    body = model.base_model
+    made: Tensor = body(**inputs, **_uncached(body)).last_hidden_state
+    return made
+
+
+def _of_decoder(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    if not model.config.is_encoder_decoder:
-        body = model.base_model
-        made: Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        return made
-    read = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    decoder_ids = inputs["decoder_ids"]
-    asking = {"encoder_hidden_states": read, "encoder_attention_mask": mask}
-    made = model.decoder(input_ids=decoder_ids, use_cache=False, **asking)
-    states: Tensor = made.last_hidden_state
-    return states
+    decoder_ids = inputs.get("decoder_ids")
+    asked = model._shift_right(ids) if decoder_ids is None else decoder_ids
+    body = model.base_model
+    read = body.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    states = {"encoder_hidden_states": read, "encoder_attention_mask": mask}
+    made = body.decoder(input_ids=asked, use_cache=False, **states)
+    found: Tensor = made.last_hidden_state
+    return found
 
 
 def words_of(model: Any, states: Tensor) -> Tensor:
@@ -60,29 +67,24 @@ def words_of(model: Any, states: Tensor) -> Tensor:
 
 def run_through(backbone: Backbone, inputs: Mapping[str, Tensor]) -> None:
     """One pass for the sake of what hooks see on its way."""
-    if not backbone.writes:
-        logits_of(backbone.model, inputs)
-    elif backbone.start_id is None or "decoder_ids" in inputs:
-        states_of(backbone.model, inputs)
-    else:
-        states_of(backbone.model, {**inputs, "decoder_ids": inputs["input_ids"]})
+    (states_of if backbone.writes else logits_of)(backbone.model, inputs)
 
 
-def _of_encoder_decoder(model: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+def _uncached(model: Any) -> dict[str, Any]:
+    caches = "use_cache" in inspect.signature(model.forward).parameters
+    return {"use_cache": False} if caches else {}
+
+
+def _of_encoder_decoder(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the head makes of the decoder's state at the end of the text.
 
-    The decoder sees the encoder's tokens shifted by one, so both have one length. The model's own
-    pass asks for equally many ends in every row, which rows of different tasks, and those that
-    only fill a batch, have not.
+    The model's own pass asks for equally many ends in every row, which rows of different tasks,
+    and those that only fill a batch, have not.
     """
-    states = model.base_model(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        decoder_input_ids=model._shift_right(input_ids),
-        use_cache=False,
-    ).last_hidden_state
+    inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    states = states_of(model, inputs)
     rows = torch.arange(len(states), device=states.device)
-    ends = last_end(input_ids, attention_mask, int(model.config.eos_token_id))
+    ends = last_end(**inputs, end_id=int(model.config.eos_token_id))
     made: Tensor = model.classification_head(states[rows, ends])
     return made
 

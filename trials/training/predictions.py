@@ -13,7 +13,8 @@ def write_predictions(path: Path, task: Task, outputs: Outputs, data: Encoded) -
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-        for row in task.records(outputs, data):
+        for example, told in zip(data.ids, task.told(outputs, data.labels), strict=True):
+            row = {"id": example, **told}
             file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
     temporary.replace(path)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.tasks.base import Encoded
-from trials.training.data import collate, evaluation_rows, placed
+from trials.training.data import collate, evaluation_rows, placed, token_places
 from trials.training.member import Member
 from trials.training.passes import run_through
 
@@ -142,8 +142,7 @@ class Prefix:
                     if not len(values):
                         values = hidden.new_empty(len(data.tokens), self._width)
                     live = batch.attention_mask.bool()
-                    places = data.starts[np.asarray(rows)][:, None] + np.arange(live.shape[1])
-                    where = torch.from_numpy(places)[live].to(device)
+                    where = token_places(data, rows, live).to(device)
                     values[where] = hidden[live.to(device)]
         finally:
             handle.remove()

@@ -60,7 +60,7 @@ class Run:
         self.folder = Path(assignment.folder)
         self.task, backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.member = Member(self.spec, backbone, train, self.task.num_outputs)
+        self.member = Member(self.spec, backbone, train, self.task.head)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
@@ -117,7 +117,7 @@ class Run:
     def take(self, part: str, outputs: Any) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
         if isinstance(outputs, Tensor):  # A kept head may have more.
-            outputs = outputs[:, : self.task.num_outputs].numpy()
+            outputs = outputs[:, : self.task.head.outputs].numpy()
         if self.member.step > self._evaluated:
             return self._evaluate(outputs)
         self._outputs[part] = outputs
@@ -306,7 +306,7 @@ def load_parts(assignment: Assignment) -> tuple[Task, backbones.Backbone]:
         assignment.device,
         spec.recipe.base_precision,
         spec.backbone_digest,
-        task.definition.purpose,
+        task.head.reads,
     )
     if spec.backbone_digest is not None and backbone.digest != spec.backbone_digest:
         raise UserError(

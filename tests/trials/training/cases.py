@@ -12,7 +12,7 @@ from trials import backbones
 from trials.backbones import Backbone
 from trials.catalogue import complete
 from trials.contract import Padding, examples, model_of
-from trials.families import FAMILIES
+from trials.families import FAMILIES, Head
 from trials.places import Assignment, Places
 from trials.spec import Dropout, Evaluate, Recipe, Schedule, Splits, TrialSpec
 from trials.tasks.base import Encoded
@@ -59,9 +59,10 @@ def spec_of(method: str = "lora", *, seed: int = 3, given: Any = None, **more: A
 
 
 def member_of(backbone: Backbone, method: str = "lora", **more: Any) -> Member:
-    """A member on the random token ids of the contract, or on `data`."""
+    """A member on the random token ids of the contract, or on `data`, with a `head` if given."""
     data: Encoded = more.pop("data", DATA)
-    return Member(spec_of(method, **more), backbone, data)
+    head: Head | None = more.pop("head", None)
+    return Member(spec_of(method, **more), backbone, data, head)
 
 
 def train(backbone: Backbone, members: list[Member], steps: int) -> list[list[float]]:
