@@ -22,7 +22,7 @@ from ablate.stats.evaluation import Said
 from trials.errors import UserError, nearest
 from trials.spec import predictions_file
 
-COLUMNS = ("label", "prediction", "probability", "outputs")
+COLUMNS = ("label", "prediction", "probability", "outputs", "score")
 _BEFORE, _AFTER = predictions_file("*").split("*")
 
 
@@ -48,8 +48,10 @@ def read(folder: Path, split: str) -> pd.DataFrame:
 
     Returns:
         One row an example in the order of the data, its id in the index. `label` and
-        `prediction` are names, or numbers of a regression; `probability` is that of the
-        predicted label, NaN where there is none; `outputs` is the list of what the head gave.
+        `prediction` are names, numbers of a regression, or a list of references and a text;
+        `probability` is that of the predicted label, NaN where there is none; `outputs` is the
+        list of what the head gave, None for a text; `score` is a text's own by the primary metric,
+        NaN where that scores no text by itself.
 
     Raises:
         UserError: the trial has no predictions on the split, or the file is damaged.
@@ -70,7 +72,8 @@ def read(folder: Path, split: str) -> pd.DataFrame:
         _probability(said, given)
         for said, given in zip(columns["prediction"], outputs, strict=True)
     ]
-    found = {**columns, "probability": probabilities, "outputs": outputs}
+    scores = [math.nan if row.get("score") is None else float(row["score"]) for row in rows]
+    found = {**columns, "probability": probabilities, "outputs": outputs, "score": scores}
     return pd.DataFrame(found, index=pd.Index(ids, name="id"), columns=list(COLUMNS))
 
 
@@ -83,6 +86,11 @@ def splits(folder: Path) -> tuple[str, ...]:
 def hits(table: pd.DataFrame) -> "pd.Series[Any]":
     """1 where the prediction is the label, else 0."""
     return (table["prediction"] == table["label"]).astype(float)
+
+
+def scores(table: pd.DataFrame) -> "pd.Series[Any]":
+    """What each text scores by itself, in the unit of the task's primary metric."""
+    return table["score"].astype(float)
 
 
 def errors(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -148,6 +156,8 @@ class Stored:
 
     def _said(self, task: str, table: pd.DataFrame) -> Said:
         names = self._labels.get(task, ())
+        if table["label"].map(lambda label: isinstance(label, list)).any():
+            raise UserError(f"task '{task}': texts have references, and scores of their own")
         columns = [table["label"], table["prediction"]]
         if names:
             columns = [column.map({name: i for i, name in enumerate(names)}) for column in columns]

@@ -14,11 +14,12 @@ from trials.tasks.generation import Generation, Template
 
 
 def triples(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The triples of a row as they are read, and its texts."""
+    """The triples of a row as they are read, and its texts; the set has one that is null."""
     told = " | ".join(
         f"{subject} : {relation} : {object_}" for subject, relation, object_ in row["tripleset"]
     )
-    return {"triples": told, "texts": list(row["annotations"]["text"])}
+    texts = [text for text in row["annotations"]["text"] if text is not None]
+    return {"triples": told, "texts": texts}
 
 
 benchmark(

@@ -1,4 +1,4 @@
-"""Texts of a pack's members: each its own, as alone, and as the transformers library writes them."""
+"""Texts of a pack's members: each its own, as alone and as the transformers library has it."""
 
 import dataclasses
 from typing import Any
