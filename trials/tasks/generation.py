@@ -103,8 +103,8 @@ class Generation:
         top_k: draws are from so many of the likeliest tokens; 0 for all.
         top_p: draws are from the fewest likeliest tokens with so much probability together.
         stop: texts at which a completion ends; they are no part of it.
-        extract: a regular expression that finds the answer within a completion (see
-            `trials.tasks.text.answers.extract`); None for all of it.
+        extract: a regular expression that finds the answer within a completion, and within a
+            reference (see `trials.tasks.text.answers.extract`); None for all of it.
     """
 
     max_new_tokens: int = 128
@@ -131,7 +131,11 @@ def fields_of(template: str) -> tuple[str, ...]:
         ValueError: a brace stands alone, or holds more than a column's name.
     """
     found: dict[str, None] = {}
-    for _, name, form, conversion in Formatter().parse(template):
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        raise ValueError("a brace stands alone; write {{ or }} for a brace of the text") from None
+    for _, name, form, conversion in parts:
         if name is None:
             continue
         if not name or form or conversion or any(sign in name for sign in ".[]"):

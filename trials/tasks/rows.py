@@ -33,7 +33,7 @@ class Rows:
 
     ids: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
-    labels: tuple[int, ...] | tuple[float, ...] | tuple[tuple[str, ...], ...]
+    labels: tuple[Any, ...]
     groups: tuple[tuple[str | None, ...], ...] = ()
 
     def __len__(self) -> int:

@@ -116,8 +116,15 @@ class TextTask(Task):
         return texts if pattern is None else extract(texts, pattern)
 
     def names(self, labels: Sequence[Any]) -> list[Any]:
-        """References as people read them, without blanks at their ends."""
-        return [[text.strip() for text in texts] for texts in labels]
+        """The answers within references; all of a reference in which the pattern finds none."""
+        stripped = [[text.strip() for text in texts] for texts in labels]
+        pattern = self.generation.extract
+        if pattern is None:
+            return stripped
+        return [
+            [found or text for found, text in zip(extract(texts, pattern), texts, strict=True)]
+            for texts in stripped
+        ]
 
     def scores(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
