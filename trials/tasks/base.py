@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ from trials.errors import Problem, UserError, nearest
 from trials.families import Head
 from trials.spec import Splits
 from trials.tasks import metrics
-from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
+from trials.tasks.definition import Benchmark, Definition, Hub, Span, benchmark
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
 from trials.tasks.rows import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchmark"]
+__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Span", "Task", "benchmark"]
 
 ENCODED_AT_ONCE = 8192
 
@@ -45,6 +45,15 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def example_of(self, index: int) -> int:
+        """The example that a row of tokens is of."""
+        return index
+
+    @property
+    def gold(self) -> Sequence[Any]:
+        """What each example's prediction is scored against."""
+        return self.labels
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -204,6 +213,38 @@ class Task:
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
+    def read(self, outputs: NDArray[Any], data: Encoded) -> Any:
+        """What the head says of each example, as `scores` and the like take it.
+
+        Args:
+            outputs: as the head gave them for a split.
+            data: the split.
+        """
+        return outputs
+
+    def decide(self, said: Any, chosen: Any, gold: Sequence[Any]) -> Any:
+        """Settle what the examples of the split that chooses have to settle.
+
+        Args:
+            said: of any split, from `read`.
+            chosen: of the split that chooses, from `read`.
+            gold: of that split.
+        """
+        return said
+
+    def records(self, said: Any, data: Encoded) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: id, label, prediction, and what the head gave.
+
+        Args:
+            said: from `decide`.
+            data: the split.
+        """
+        rows = zip(
+            data.ids, self.names(data.gold), self.predictions(said), said.tolist(), strict=True
+        )
+        for example, label, prediction, outputs in rows:
+            yield {"id": example, "label": label, "prediction": prediction, "outputs": outputs}
+
     def predictions(self, outputs: NDArray[Any]) -> list[str] | list[float]:
         """What outputs say: a label's name, or a number, for each example.
 
@@ -213,7 +254,7 @@ class Task:
         regression = self.definition.kind == "regression"
         return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
 
-    def names(self, labels: Sequence[float] | NDArray[Any]) -> list[str] | list[float]:
+    def names(self, labels: Sequence[Any] | NDArray[Any]) -> list[Any]:
         """Labels as people read them: names, or numbers.
 
         Args:
@@ -223,7 +264,18 @@ class Task:
             return [float(value) for value in labels]
         return [self.definition.labels[int(i)] for i in labels]
 
-    def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
+    def target(self, data: Encoded, index: int, tokenizer: Any) -> str | float:
+        """What the head is trained to say of one row of tokens, as people read it.
+
+        Args:
+            data: encoded rows with labels.
+            index: of the row of tokens.
+            tokenizer: what they were encoded with.
+        """
+        said: str | float = self.names([data.labels[index]])[0]
+        return said
+
+    def scores(self, outputs: Any, labels: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
 
         Args:
@@ -262,9 +314,7 @@ class Task:
         if not set(self.definition.format.group) & set(self.definition.text):
             links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
         groups = group_rows(links, len(train))
-        regression = self.definition.kind == "regression"
-        strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
-        out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)
+        out = hold_out(groups, self.strata(train), size=hold_out_size(len(train)), key=self.digest)
         if not out:
             raise UserError(
                 f"task '{self.name}': nothing can be held out of train, for its "
@@ -272,6 +322,12 @@ class Task:
             )
         held = set(out)
         return train.take([i for i in range(len(train)) if i not in held]), train.take(out)
+
+    def strata(self, rows: Rows) -> list[int]:
+        """For each row the stratum of which a hold-out takes its share."""
+        if self.definition.kind == "regression":
+            return quantile_bins(rows.labels)
+        return [int(label) for label in rows.labels]
 
     def _named_splits(self, split: Mapping[str, str]) -> Splits:
         public = [s for s in self.available if s != "train" and self.splits[s].labelled]

@@ -1,8 +1,8 @@
 """What is fixed of a task, and how a task is registered that is a definition and nothing more."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from trials.catalogue import register
 from trials.families import Head
@@ -31,15 +31,33 @@ class Hub:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Span:
+    """How answers are looked for in the text that they stand in.
+
+    Attributes:
+        stride: tokens that one window over the text shares with the next; a third of the most
+            tokens that are read at once when None.
+        max_answer: tokens of the longest answer that is given.
+        no_answer: None where every question has an answer. Else "no answer" is said where its
+            score is above the best answer's by more than this: a number, or `search` for the
+            number that is best on the split that chooses.
+    """
+
+    stride: int | None = None
+    max_answer: int = 30
+    no_answer: float | Literal["search"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """What is fixed of a task, whatever its rows are.
 
     Attributes:
         name: as studies name it.
-        kind: `classification` or `regression`.
-        text: one or two text columns.
+        kind: `classification`, `regression` or `span`.
+        text: one or two text columns; of a span the question and the text that answers it.
         label: label column.
-        labels: names in id order; empty for regression.
+        labels: names in id order; empty where labels are no classes.
         metrics: names from `trials.tasks.metrics.METRICS`.
         primary: the metric that tuning, selection and claims use.
         direction: whether a higher or a lower primary metric is better.
@@ -50,6 +68,7 @@ class Definition:
         source: where the rows come from, and their licence.
         hub: where the hub has them; None for nowhere.
         folder: name of its folder under a data root; None for the task's own.
+        span: how answers are looked for; None for other kinds.
     """
 
     name: str
@@ -65,6 +84,7 @@ class Definition:
     source: str = ""
     hub: Hub | None = None
     folder: str | None = None
+    span: Span | None = None
 
     @property
     def links(self) -> tuple[tuple[str, ...], ...]:
@@ -75,11 +95,18 @@ class Definition:
     def format(self) -> Format:
         """The columns that rows must have."""
         group = tuple(name for names in self.links for name in names)
-        return Format(self.text, self.label, self.kind, self.labels, group)
+        may_lack = self.span is not None and self.span.no_answer is not None
+        return Format(self.text, self.label, self.kind, self.labels, group, may_lack)
 
     @property
     def head(self) -> Head:
-        """What it asks of a trial's head: a number for each label, or the one of a regression."""
+        """What it asks of a trial's head.
+
+        A number for each label, or the one of a regression; for a span, of each token how well it
+        begins and ends the answer.
+        """
+        if self.kind == "span":
+            return Head(2, "tokens")
         return Head(len(self.labels) or 1)
 
     @property
@@ -91,7 +118,8 @@ class Definition:
     def identity(self) -> dict[str, Any]:
         """What of it can change a trial's numbers."""
         names = ("kind", "text", "label", "labels", "metrics", "primary", "direction", "group")
-        return {name: getattr(self, name) for name in names}
+        said = {name: getattr(self, name) for name in names}
+        return said if self.span is None else {**said, "span": asdict(self.span)}
 
 
 class Benchmark:

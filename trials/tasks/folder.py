@@ -12,16 +12,18 @@ from typing import Any
 from trials import yaml
 from trials.errors import Problem, UserError, nearest
 from trials.tasks import hub
-from trials.tasks.base import Definition, Hub, Rows, Task
+from trials.tasks.base import Definition, Hub, Rows, Span, Task
 from trials.tasks.hub_keys import read_hub
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import NEEDED, SPLITS, Mistakes, find_split
-from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS, Metric, find
+from trials.tasks.metrics import DIRECTIONS, KINDS, Kind, Metric, find, table
 from trials.tasks.rows import Format, label_name, read_split
+from trials.tasks.span_keys import read_span
 
 DEFINITION_FILE = "task.yaml"
-LATER_KINDS = ("span", "text_to_text")
+LATER_KINDS = ("text_to_text",)
 REQUIRED = ("task", "kind", "text", "label", "metrics", "primary")
-KEYS = (*REQUIRED, "labels", "direction", "group", "source", "hub")
+KEYS = (*REQUIRED, "labels", "direction", "group", "source", "hub", "span")
 
 
 def load_folder(folder: Path, *, shown: str | None = None) -> Task:
@@ -51,7 +53,9 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     mistakes.raise_any()
     assert definition is not None  # without problems there is one
     return (
-        hub.read(definition, hub.files_of(definition, shown)) if of_hub else Task(definition, rows)
+        hub.read(definition, hub.files_of(definition, shown))
+        if of_hub
+        else task_of(definition, rows)
     )
 
 
@@ -113,15 +117,17 @@ class _Reader:
         if not self._is_supported():
             return None
         self._check_keys()
-        kind = self._choice("kind", KINDS)
-        text = self._names("text", most=2)
+        kind: Any = self._choice("kind", KINDS)
+        text = self._names("text", least=2 if kind == "span" else 1, most=2)
+        span = self._span(kind)
         labels = self._labels(kind)
         label = self._text("label") or None
         if label in text:
             self._refuse(("label",), f"'{label}' is a text column as well")
         group = self._group()
         flat = tuple(name for names in group for name in names)
-        self.format = Format(text, label, kind, labels, flat)
+        may_lack = span is not None and span.no_answer is not None
+        self.format = Format(text, label, kind, labels, flat, may_lack)
         fields = {
             "name": self._name(),
             "kind": kind,
@@ -133,6 +139,7 @@ class _Reader:
             "hub": self._hub((*text, *([label] if label else []), *flat)),
             **self._scoring(kind, labels),
             "source": self._text("source"),
+            "span": span,
         }
         return None if self.problems else Definition(**fields)
 
@@ -158,6 +165,13 @@ class _Reader:
             return None
         return read_hub(self.values["hub"], columns, self._refuse)
 
+    def _span(self, kind: str | None) -> Span | None:
+        if kind == "span":
+            return read_span(self.values.get("span", {}), self._refuse)
+        if "span" in self.values:
+            self._refuse(("span",), "is for tasks of kind span; leave the key out")
+        return None
+
     def _is_supported(self) -> bool:
         if self.values is not self.document.value:
             self._refuse((), "must hold keys and values, such as 'task: my_task'")
@@ -176,8 +190,8 @@ class _Reader:
                 self._refuse((key,), "is missing")
 
     def _labels(self, kind: str | None) -> tuple[str, ...]:
-        if kind == "regression" and "labels" in self.values:
-            self._refuse(("labels",), "a regression has no labels; leave the key out")
+        if kind in ("regression", "span") and "labels" in self.values:
+            self._refuse(("labels",), f"a {kind} has no labels; leave the key out")
         elif kind == "classification" and "labels" not in self.values:
             self._refuse(("labels",), "is missing")
         elif kind == "classification":
@@ -199,7 +213,7 @@ class _Reader:
             return tuple(names)
         return ()
 
-    def _scoring(self, kind: str | None, labels: Sequence[str]) -> dict[str, Any]:
+    def _scoring(self, kind: Kind | None, labels: Sequence[str]) -> dict[str, Any]:
         metrics = self._names("metrics")
         found = [
             (name, self._metric(("metrics", i), name, kind, labels))
@@ -218,16 +232,16 @@ class _Reader:
         return {"metrics": metrics, "primary": primary, "direction": direction}
 
     def _metric(
-        self, path: tuple[str | int, ...], name: str, kind: str | None, labels: Sequence[str]
+        self, path: tuple[str | int, ...], name: str, kind: Kind | None, labels: Sequence[str]
     ) -> Metric | None:
         try:
-            metric = find(name)
+            metric = find(name, kind)
         except UserError as error:
             for problem in error.problems:
                 self._refuse(path, problem.message)
             return None
         if None not in (kind, metric.kind) and metric.kind != kind:
-            fitting = ", ".join(n for n, m in METRICS.items() if m.kind == kind)
+            fitting = ", ".join(table(kind))
             self._refuse(path, f"'{name}' is for {metric.kind}; a {kind} takes {fitting}")
         elif metric.binary and len(labels) > 2:
             self._refuse(path, f"'{name}' needs two labels, but there are {len(labels)}")

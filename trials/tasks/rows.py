@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.errors import Problem, nearest
+from trials.tasks.gold import read_answers
 from trials.tasks.lines import Mistakes, brief, parse_lines
 
 _MISSING = object()
@@ -25,14 +26,14 @@ class Rows:
     Attributes:
         ids: name of each example, `<split>-<row>` with rows counted from 0.
         texts: (text columns, rows).
-        labels: ids of the labels (classification) or numbers (regression); empty where the
-            labels are not public.
+        labels: ids of the labels (classification), numbers (regression) or gold answers (span);
+            empty where the labels are not public.
         groups: (group columns, rows) as canonical text; None links a row to nothing.
     """
 
     ids: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
-    labels: tuple[int, ...] | tuple[float, ...]
+    labels: tuple[Any, ...]
     groups: tuple[tuple[str | None, ...], ...] = ()
 
     def __len__(self) -> int:
@@ -60,9 +61,10 @@ class Format:
     Attributes:
         text: text columns.
         label: label column; None when unknown.
-        kind: `classification` or `regression`; None when unknown.
-        labels: label names in id order; empty for regression or when unknown.
+        kind: `classification`, `regression` or `span`; None when unknown.
+        labels: label names in id order; empty where there are none or when unknown.
         group: columns whose shared values tie rows together.
+        may_lack: whether the label of a row may be that there is no answer.
     """
 
     text: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Format:
     kind: str | None = None
     labels: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    may_lack: bool = False
 
 
 def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mistakes) -> Rows:
@@ -176,7 +179,7 @@ class _Checker:
         if value is _MISSING:
             self._refuse(line, _no_column(column, row))
             return
-        label, wrong = self._label(value)
+        label, wrong = self._label(value, row)
         if wrong is not None:
             self._refuse(line, wrong, column)
         self.labels.append(label)
@@ -186,7 +189,10 @@ class _Checker:
         minus_one = value == -1 and _comparable(value) not in self.ids_by_value
         return value is _MISSING or value is None or minus_one
 
-    def _label(self, value: Any) -> tuple[int | float, str | None]:
+    def _label(self, value: Any, row: Mapping[str, Any]) -> tuple[Any, str | None]:
+        if self.form.kind == "span":
+            context = row.get(self.form.text[-1]) if self.form.text else None
+            return read_answers(value, context, may_lack=self.form.may_lack)
         if self.form.kind == "regression":
             return _number(value)
         if self.form.kind is None or not self.form.labels:

@@ -62,7 +62,7 @@ class Run:
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
-        self._outputs: dict[str, Tensor] = {}
+        self._said: dict[str, Any] = {}
         self._is_kept = False
         self.seconds = 0.0
         self._saved = time.monotonic()
@@ -88,7 +88,7 @@ class Run:
             assert self._best_adapter is not None
             member.load_adapter(*self._best_adapter)
             self._is_kept = True
-        return next((part for part in self._shown() if part not in self._outputs), None)
+        return next((part for part in self._shown() if part not in self._said), None)
 
     @property
     def backbone(self) -> backbones.Backbone:
@@ -107,9 +107,10 @@ class Run:
     def take(self, part: str, outputs: Tensor) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
         outputs = outputs[:, : self.task.head.outputs]  # A kept head may have more.
+        said = self.task.read(outputs.numpy(), self.data(part))
         if self.member.step > self._evaluated:
-            return self._evaluate(outputs)
-        self._outputs[part] = outputs
+            return self._evaluate(said)
+        self._said[part] = said
         return None
 
     @property
@@ -142,9 +143,9 @@ class Run:
             steps = range(per_epoch, total + 1, per_epoch)
         return frozenset(steps) | {total}
 
-    def _evaluate(self, outputs: Tensor) -> Progress:
-        data = self.data(self.spec.splits.search)
-        scores = self.task.scores(outputs.numpy(), data.labels)
+    def _evaluate(self, said: Any) -> Progress:
+        gold = self.data(self.spec.splits.search).gold
+        scores = self.task.scores(self.task.decide(said, said, gold), gold)
         primary = scores[self.task.definition.primary]
         progress = Progress(
             step=self.member.step,
@@ -160,7 +161,7 @@ class Run:
         if self._is_best(primary):
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
-            self._outputs = {self.spec.splits.search: outputs}
+            self._said = {self.spec.splits.search: said}
         if not self.member.done:  # Its end follows at once, and is written then.
             self.save()
         return progress
@@ -186,12 +187,14 @@ class Run:
             return self.result("diverged", self.member.diverged)
         assert self.best is not None
         scores, files, parts = {}, {"adapter": ADAPTER}, self._shown()
+        chosen = self._said[self.spec.splits.search], self.data(self.spec.splits.search).gold
         for part in parts:
             data = self.data(part)
-            scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
+            said = self.task.decide(self._said[part], *chosen)
+            scores[part] = self.task.scores(said, data.gold)
             files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
-            write_predictions(path, self.task, self._outputs[part], data)
+            write_predictions(path, self.task, said, data)
         splits, name = self.spec.splits, self.task.definition.primary
         decides = splits.report if self.spec.stage == "confirm" else splits.search
         if not math.isfinite(scores[decides][name]):
@@ -201,7 +204,7 @@ class Run:
         return self.result(
             "finished",
             scores=scores,
-            num_examples={part: len(self.data(part).labels) for part in parts},
+            num_examples={part: len(self.data(part).gold) for part in parts},
             num_truncated={
                 "train": self.member.train.num_truncated,
                 **{part: self.data(part).num_truncated for part in parts},
@@ -312,18 +315,16 @@ def _encoded(
     return task.encode(backbone.tokenizer, task.rows(part, splits), limit)
 
 
-def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
+def write_predictions(path: Path, task: Task, said: Any, data: Encoded) -> None:
     """Per-example predictions as compressed JSON lines: id, label, prediction, outputs.
 
-    Label and prediction are names, or numbers of a regression; outputs are what the head gave.
+    Label and prediction are names, numbers of a regression, or texts; outputs are what the head
+    gave. A span has scores of its own besides.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    said, truth = task.predictions(outputs.numpy()), task.names(data.labels)
-    rows = zip(data.ids, truth, said, outputs.tolist(), strict=True)
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-        for example, label, prediction, output in rows:
-            row = {"id": example, "label": label, "prediction": prediction, "outputs": output}
+        for row in task.records(said, data):
             file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
     temporary.replace(path)
 
