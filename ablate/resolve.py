@@ -133,7 +133,10 @@ def task_facts(definition: Definition) -> TaskFacts:
     return TaskFacts(
         primary=definition.primary,
         direction=definition.direction,
-        directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
+        directions={
+            name: metrics.find(name, definition.kind).direction or "higher"
+            for name in definition.metrics
+        }
         | {definition.primary: definition.direction},
         head=definition.head,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},

@@ -13,7 +13,7 @@ from trials.errors import Problem, UserError, nearest
 from trials.families import Head
 from trials.spec import Splits
 from trials.tasks import metrics
-from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
+from trials.tasks.definition import Benchmark, Definition, Hub, Span, benchmark
 from trials.tasks.generation import Generation
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
 from trials.tasks.rows import Rows
@@ -21,7 +21,7 @@ from trials.tasks.rows import Rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchmark"]
+__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Span", "Task", "benchmark"]
 
 ENCODED_AT_ONCE = 8192
 
@@ -63,6 +63,15 @@ class Encoded:
     def num_terms(self, rows: Sequence[int]) -> int:
         """Terms of the loss of some examples: themselves, or the tokens that are learned."""
         return len(rows) if self.targets is None else sum(len(self.targets[row]) for row in rows)
+
+    def example_of(self, index: int) -> int:
+        """The example that a row of tokens is of."""
+        return index
+
+    @property
+    def gold(self) -> Sequence[Any]:
+        """What each example's prediction is scored against."""
+        return self.labels
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -235,6 +244,38 @@ class Task:
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
+    def read(self, outputs: NDArray[Any], data: Encoded) -> Any:
+        """What the head says of each example, as `scores` and the like take it.
+
+        Args:
+            outputs: as the head gave them for a split.
+            data: the split.
+        """
+        return outputs
+
+    def decide(self, said: Any, chosen: Any, gold: Sequence[Any]) -> Any:
+        """Settle what the examples of the split that chooses have to settle.
+
+        Args:
+            said: of any split, from `read`.
+            chosen: of the split that chooses, from `read`.
+            gold: of that split.
+        """
+        return said
+
+    def records(self, said: Any, data: Encoded) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: id, label, prediction, and what the head gave.
+
+        Args:
+            said: from `decide`.
+            data: the split.
+        """
+        rows = zip(
+            data.ids, self.names(data.gold), self.predictions(said), said.tolist(), strict=True
+        )
+        for example, label, prediction, outputs in rows:
+            yield {"id": example, "label": label, "prediction": prediction, "outputs": outputs}
+
     def predictions(self, outputs: Outputs) -> list[str] | list[float]:
         """What outputs say: a label's name, a number or a text for each example.
 
@@ -253,6 +294,17 @@ class Task:
         if self.definition.kind == "regression":
             return [float(value) for value in labels]
         return [self.definition.labels[int(i)] for i in labels]
+
+    def target(self, data: Encoded, index: int, tokenizer: Any) -> str | float:
+        """What the head is trained to say of one row of tokens, as people read it.
+
+        Args:
+            data: encoded rows with labels.
+            index: of the row of tokens.
+            tokenizer: what they were encoded with.
+        """
+        said: str | float = self.names([data.labels[index]])[0]
+        return said
 
     def scores(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
@@ -280,17 +332,6 @@ class Task:
         truth = np.asarray(labels, dtype=said.dtype)
         return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
 
-    def told(self, said: Outputs, gold: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        """What is kept of each example: its label, the prediction, and what the head gave.
-
-        Args:
-            said: the outputs.
-            gold: what they are scored against.
-        """
-        rows = zip(self.names(gold), self.predictions(said), said.tolist(), strict=True)
-        for label, prediction, outputs in rows:
-            yield {"label": label, "prediction": prediction, "outputs": outputs}
-
     def signatures(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, str]:
         """Metric -> how a library made its score, of those that say so."""
         return {}
@@ -300,12 +341,6 @@ class Task:
         """The smallest difference that a metric can show; None where there is no grid."""
         return metrics.grid_step(metric, num_examples)
 
-    def _strata(self, rows: Rows) -> list[int]:
-        """Of which kind each row is; a part held out has as many of each in proportion."""
-        if self.definition.kind == "regression":
-            return quantile_bins([float(label) for label in rows.labels])  # type: ignore[arg-type]
-        return [int(label) for label in rows.labels]  # type: ignore[arg-type]
-
     @cached_property
     def _divided(self) -> tuple[Rows, Rows]:
         """Train less the held-out part, and that part."""
@@ -314,7 +349,7 @@ class Task:
         if not set(self.definition.format.group) & set(self.definition.text):
             links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
         groups = group_rows(links, len(train))
-        out = hold_out(groups, self._strata(train), size=hold_out_size(len(train)), key=self.digest)
+        out = hold_out(groups, self.strata(train), size=hold_out_size(len(train)), key=self.digest)
         if not out:
             raise UserError(
                 f"task '{self.name}': nothing can be held out of train, for its "
@@ -322,6 +357,12 @@ class Task:
             )
         held = set(out)
         return train.take([i for i in range(len(train)) if i not in held]), train.take(out)
+
+    def strata(self, rows: Rows) -> list[int]:
+        """For each row the stratum of which a hold-out takes its share."""
+        if self.definition.kind == "regression":
+            return quantile_bins(rows.labels)
+        return [int(label) for label in rows.labels]
 
     def _named_splits(self, split: Mapping[str, str]) -> Splits:
         public = [s for s in self.available if s != "train" and self.splits[s].labelled]

@@ -5,9 +5,8 @@ and some rows as the model sees them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
@@ -16,6 +15,8 @@ from trials.spec import Splits
 from trials.tasks.base import Rows, Task
 from trials.tasks.overlap import Overlap, overlaps
 from trials.tasks.seen import Example, TokenReport, count_tokens, count_written, examples
+from trials.tasks.span import SpanTask
+from trials.tasks.text.squad import normalise
 
 MUCH_UNKNOWN = 0.05
 """Share of a split's tokens from which a tokenizer that does not know them is a warning."""
@@ -28,13 +29,15 @@ class SplitReport:
     Attributes:
         split: its name.
         num_rows: its rows.
-        labels: label name -> rows (classification), `lowest`, `mean`, `highest` of the labels
-            (regression), or `references` and the `fewest` and `most` of a row (text to text);
-            empty where the labels are not public.
+        labels: label name -> rows (classification); `lowest`, `mean`, `highest` of the labels
+            (regression); `answered` and `unanswered` rows (span); `references` and the `fewest`
+            and `most` of a row (text to text); empty where they are not public.
         absent: labels that no row has.
         num_repeated: rows whose texts stand in an earlier row of the split.
         num_contradicted: of those, rows whose label is another than in the first such row.
         num_empty: rows of which a text is empty or blank, be it a reference.
+        num_bare: rows of which an answer is nothing but articles and punctuation, which scoring
+            leaves out.
         words: fewest, median and most words of a row, all texts together.
         tokens: None without a tokenizer.
     """
@@ -46,6 +49,7 @@ class SplitReport:
     num_repeated: int
     num_contradicted: int
     num_empty: int
+    num_bare: int
     words: tuple[int, float, int]
     tokens: TokenReport | None
 
@@ -123,17 +127,13 @@ def describe(
         max_length: tokens that rows are cut to.
         start_id: the token that the backbone's decoder begins with; None where it has none.
     """
-    counter: Callable[..., TokenReport] = count_tokens
-    if task.head.reads == "words":
-        counter = partial(count_written, task, start_id=start_id)
-    count = partial(counter, tokenizer=tokenizer, max_length=max_length)
     shown = () if tokenizer is None else examples(task, tokenizer, max_length, start_id)
     return TaskReport(
         name=task.name,
         digest=task.digest,
         origin=task.origin,
         splits=tuple(
-            _describe_split(task, s, None if tokenizer is None else count) for s in task.available
+            _describe_split(task, s, tokenizer, max_length, start_id) for s in task.available
         ),
         overlaps=overlaps(task, Splits(search="validation"), task.available),
         held_out=_count_held_out(task),
@@ -152,7 +152,7 @@ def _count_held_out(task: Task) -> int:
 
 
 def _describe_split(
-    task: Task, split: str, count: Callable[[Rows], TokenReport] | None
+    task: Task, split: str, tokenizer: Any, max_length: int, start_id: int | None
 ) -> SplitReport:
     rows = task.splits[split]
     texts = list(zip(*rows.texts, strict=True))
@@ -175,20 +175,42 @@ def _describe_split(
         num_contradicted=sum(other_label),
         num_empty=sum(any(not text.strip() for text in (*row, *more)) for row, more in beside),
         words=(min(words), median(words), max(words)),
-        tokens=None if count is None else count(rows),
+        num_bare=sum(not normalise(text) for gold in _answers(task, rows) for text in gold),
+        tokens=None if tokenizer is None else _tokens(task, rows, tokenizer, max_length, start_id),
     )
+
+
+def _tokens(
+    task: Task, rows: Rows, tokenizer: Any, max_length: int, start_id: int | None
+) -> TokenReport:
+    if task.head.reads == "words":
+        return count_written(task, rows, tokenizer, max_length, start_id)
+    found = count_tokens(rows, tokenizer, max_length)
+    if not isinstance(task, SpanTask):
+        return found
+    data = task.encode(tokenizer, rows, max_length)
+    reach = task.reach(data) if rows.labelled else None
+    return replace(found, num_cut=data.num_truncated, num_windows=len(data), reach=reach)
+
+
+def _answers(task: Task, rows: Rows) -> list[list[str]]:
+    """The texts of each row's gold answers; empty for tasks of another kind."""
+    return task.names(rows.labels) if isinstance(task, SpanTask) else []
 
 
 def _describe_labels(task: Task, rows: Rows) -> dict[str, float]:
     if not rows.labelled:
         return {}
+    labels: Any = rows.labels
     if task.head.reads == "words":
-        sizes = list(map(len, rows.labels))  # type: ignore[arg-type]
+        sizes = list(map(len, labels))
         return {"references": sum(sizes), "fewest": min(sizes), "most": max(sizes)}
     if task.definition.kind == "regression":
-        low, high = min(rows.labels), max(rows.labels)
-        return {"lowest": low, "mean": fmean(rows.labels), "highest": high}
-    counts = Counter(rows.labels)
+        return {"lowest": min(labels), "mean": fmean(labels), "highest": max(labels)}
+    if task.definition.kind == "span":
+        answered = sum(map(bool, labels))
+        return {"answered": answered, "unanswered": len(labels) - answered}
+    counts = Counter(labels)
     return {name: counts[i] for i, name in enumerate(task.definition.labels)}
 
 
@@ -204,7 +226,12 @@ def _line(report: SplitReport) -> str:
 def _token_line(split: str, tokens: TokenReport) -> str:
     low, middle, high = tokens.lengths
     unknown = "" if tokens.unknown is None else f"; {100 * tokens.unknown:.1f} % unknown"
-    return f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
+    found = f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
+    if tokens.num_windows is not None:
+        found += f"; {tokens.num_windows} windows"
+    if tokens.reach is not None:
+        found += f"; exact match can reach {tokens.reach:.3f}"
+    return found
 
 
 def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
@@ -215,6 +242,8 @@ def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
         yield f"{report.num_contradicted} rows of {split} repeat an earlier row with another label"
     if report.num_empty:
         yield f"{report.num_empty} rows of {split} have an empty text"
+    if report.num_bare:
+        yield f"{report.num_bare} answers of {split} are articles and punctuation, and not scored"
     if tokens is not None and tokens.num_nothing:
         yield f"{tokens.num_nothing} rows of {split} give no token, so no trial can read them"
     if tokens is not None and tokens.num_lost:
@@ -224,7 +253,10 @@ def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
         )
     if tokens is not None and tokens.num_cut:
         share = f"{100 * tokens.num_cut / report.num_rows:.1f} %"
-        yield f"{tokens.num_cut} rows of {split} ({share}) lose what is beyond {max_length} tokens"
+        loss = f"lose what is beyond {max_length} tokens"
+        if tokens.num_windows is not None:
+            loss = f"have a cut question, or an answer that no window of {max_length} tokens holds"
+        yield f"{tokens.num_cut} rows of {split} ({share}) {loss}"
     unknown = 0.0 if tokens is None else tokens.unknown or 0.0
     if unknown >= MUCH_UNKNOWN:
         yield f"the tokenizer does not know {100 * unknown:.1f} % of the tokens of {split}"

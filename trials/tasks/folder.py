@@ -13,20 +13,20 @@ from typing import Any
 from trials import yaml
 from trials.errors import Problem, UserError, nearest
 from trials.tasks import hub
-from trials.tasks.base import Definition, Hub, Rows, Task
+from trials.tasks.base import Definition, Hub, Rows, Span, Task
 from trials.tasks.generation_keys import TEMPLATE_KEYS, read_generation, read_template
 from trials.tasks.hub_keys import read_hub
-from trials.tasks.kinds import make
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import NEEDED, SPLITS, Mistakes, find_split
-from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS, Metric, find
+from trials.tasks.metrics import DIRECTIONS, KINDS, Kind, Metric, find, table
 from trials.tasks.rows import Format, Portion, label_name, read_split
+from trials.tasks.span_keys import read_span
 
 DEFINITION_FILE = "task.yaml"
-LATER_KINDS = ("span",)
 COMMON = ("task", "kind", "metrics", "primary")
 OPTIONAL = ("direction", "group", "source", "hub")
 REQUIRED = (*COMMON, "text", "label")
-KEYS = (*REQUIRED, "labels", *OPTIONAL)
+KEYS = (*REQUIRED, "labels", *OPTIONAL, "span")
 KEYS_OF_TEXTS = (*COMMON, *TEMPLATE_KEYS, "generation", *OPTIONAL)
 
 
@@ -58,7 +58,7 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     assert definition is not None  # without problems there is one
     if of_hub:
         return hub.read(definition, hub.files_of(definition, shown))
-    return make(definition, rows)
+    return task_of(definition, rows)
 
 
 def has_rows(folder: Path) -> bool:
@@ -122,9 +122,9 @@ class _Reader:
         """The definition, or None when there are problems."""
         if not self._is_supported():
             return None
-        is_text = self.values.get("kind") == "text_to_text"
+        kind: Any = self._choice("kind", KINDS)
+        is_text = kind == "text_to_text"
         self._check_keys(*((KEYS_OF_TEXTS, COMMON) if is_text else (KEYS, REQUIRED)))
-        kind = self._choice("kind", KINDS)
         columns = self._of_texts() if is_text else self._of_labels(kind)
         group = self._group()
         flat = tuple(name for names in group for name in names)
@@ -144,22 +144,22 @@ class _Reader:
     def _of_texts(self) -> Sequence[str]:
         """Read what is particular to texts; the columns that it names."""
         template = read_template(self.values, self._refuse)
-        self.own = {
-            "template": template,
-            "generation": read_generation(self.values, self._refuse),
-        }
+        generation = read_generation(self.values, self._refuse)
+        self.own = {"template": template, "generation": generation}
         self.format = Format(kind="text_to_text", template=template)
         return () if template is None else template.columns
 
     def _of_labels(self, kind: str | None) -> Sequence[str]:
         """Read what is particular to labels; the columns that it names."""
-        text = self._names("text", most=2)
+        text = self._names("text", least=2 if kind == "span" else 1, most=2)
+        span = self._span(kind)
         labels = self._labels(kind)
         label = self._text("label") or None
         if label in text:
             self._refuse(("label",), f"'{label}' is a text column as well")
-        self.own = {"text": text, "label": label, "labels": labels}
-        self.format = Format(text, label, kind, labels)
+        may_lack = span is not None and span.no_answer is not None
+        self.own = {"text": text, "label": label, "labels": labels, "span": span}
+        self.format = Format(text, label, kind, labels, may_lack=may_lack)
         return (*text, label) if label else text
 
     def _group(self) -> tuple[tuple[str, ...], ...]:
@@ -184,13 +184,16 @@ class _Reader:
             return None
         return read_hub(self.values["hub"], columns, self._refuse)
 
+    def _span(self, kind: str | None) -> Span | None:
+        if kind == "span":
+            return read_span(self.values.get("span", {}), self._refuse)
+        if "span" in self.values:
+            self._refuse(("span",), "is for tasks of kind span; leave the key out")
+        return None
+
     def _is_supported(self) -> bool:
         if self.values is not self.document.value:
             self._refuse((), "must hold keys and values, such as 'task: my_task'")
-        elif self.values.get("kind") in LATER_KINDS:
-            expected = " or ".join(KINDS)
-            message = f"kind '{self.values['kind']}' is not supported by this version"
-            self._refuse(("kind",), f"{message}; expected {expected}")
         return not self.problems
 
     def _check_keys(self, known: Sequence[str], required: Sequence[str]) -> None:
@@ -202,8 +205,8 @@ class _Reader:
                 self._refuse((key,), "is missing")
 
     def _labels(self, kind: str | None) -> tuple[str, ...]:
-        if kind == "regression" and "labels" in self.values:
-            self._refuse(("labels",), "a regression has no labels; leave the key out")
+        if kind in ("regression", "span") and "labels" in self.values:
+            self._refuse(("labels",), f"a {kind} has no labels; leave the key out")
         elif kind == "classification" and "labels" not in self.values:
             self._refuse(("labels",), "is missing")
         elif kind == "classification":
@@ -225,7 +228,7 @@ class _Reader:
             return tuple(names)
         return ()
 
-    def _scoring(self, kind: str | None, labels: Sequence[str]) -> dict[str, Any]:
+    def _scoring(self, kind: Kind | None, labels: Sequence[str]) -> dict[str, Any]:
         metrics = self._names("metrics")
         found = [
             (name, self._metric(("metrics", i), name, kind, labels))
@@ -244,16 +247,16 @@ class _Reader:
         return {"metrics": metrics, "primary": primary, "direction": direction}
 
     def _metric(
-        self, path: tuple[str | int, ...], name: str, kind: str | None, labels: Sequence[str]
+        self, path: tuple[str | int, ...], name: str, kind: Kind | None, labels: Sequence[str]
     ) -> Metric | None:
         try:
-            metric = find(name)
+            metric = find(name, kind)
         except UserError as error:
             for problem in error.problems:
                 self._refuse(path, problem.message)
             return None
         if None not in (kind, metric.kind) and metric.kind != kind:
-            fitting = ", ".join(n for n, m in METRICS.items() if m.kind == kind)
+            fitting = ", ".join(table(kind))
             self._refuse(path, f"'{name}' is for {metric.kind}; a {kind} takes {fitting}")
         elif metric.binary and len(labels) > 2:
             self._refuse(path, f"'{name}' needs two labels, but there are {len(labels)}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from trials.errors import UserError, nearest
 from trials.tasks.base import Definition, Hub, Rows, Task
-from trials.tasks.kinds import make
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import Mistakes
 from trials.tasks.rows import check_rows
 
@@ -46,7 +46,7 @@ def read(definition: Definition, instead: str) -> Task:
     mistakes.raise_any()
     origin = _shown(place, commit)
     _log.info("task %s: read from %s", definition.name, origin)
-    return make(definition, rows, origin)
+    return task_of(definition, rows, origin)
 
 
 def files_of(definition: Definition, folder: str) -> str:

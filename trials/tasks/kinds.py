@@ -1,15 +1,27 @@
-"""Which class of task does what a kind needs."""
+"""Each kind of task with what it is at work: how its rows are encoded, read and scored."""
 
 from collections.abc import Mapping
 
-from trials.tasks.base import Definition, Rows, Task
+from trials.tasks.base import Task
+from trials.tasks.definition import Definition
 from trials.tasks.metrics import Kind
+from trials.tasks.rows import Rows
+from trials.tasks.span import SpanTask
 from trials.tasks.texts import TextTask
 
-OWN: Mapping[Kind, type[Task]] = {"text_to_text": TextTask}
-"""The kinds whose rows are encoded, read and scored in a way of their own."""
+TASKS: Mapping[Kind, type[Task]] = {
+    "classification": Task,
+    "regression": Task,
+    "span": SpanTask,
+    "text_to_text": TextTask,
+}
 
 
-def make(definition: Definition, splits: Mapping[str, Rows], origin: str | None = None) -> Task:
-    """A task of its kind; arguments as the attributes of `Task`."""
-    return OWN.get(definition.kind, Task)(definition, splits, origin)
+def task_of(definition: Definition, splits: Mapping[str, Rows], origin: str | None = None) -> Task:
+    """A definition with its rows, at work.
+
+    Args:
+        definition: what is fixed.
+        splits, origin: as `Task` has them.
+    """
+    return TASKS[definition.kind](definition, splits, origin)

@@ -10,7 +10,7 @@ from trials.errors import UserError
 from trials.tasks import hub
 from trials.tasks.base import Benchmark, Definition, Task
 from trials.tasks.folder import DEFINITION_FILE, has_rows, load_folder, read_definition, read_splits
-from trials.tasks.kinds import make
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import Mistakes
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -113,7 +113,7 @@ def _from_place(definition: Definition, folder: Path, shown: str, stamp: Stamp) 
         folder, shown, definition.format, mistakes, definition.splits, definition.portion
     )
     mistakes.raise_any()
-    return make(definition, rows)
+    return task_of(definition, rows)
 
 
 @lru_cache(maxsize=16)

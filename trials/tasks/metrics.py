@@ -2,7 +2,8 @@
 
 A metric takes predictions and labels of equal length and gives a number in its own unit. Where it
 is undefined it gives NaN, and the score is then missing, never filled in. Those of texts lie in
-`trials.tasks.text`; their labels are lists of references.
+`trials.tasks.text`; their labels are lists of references. Answers in a text have a table of their
+own, for what is called F1 there is another thing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from trials.catalogue import local_function
@@ -18,15 +20,16 @@ from trials.errors import UserError, nearest
 from trials.tasks.text import answers, bleu, cider, meteor, nist, rouge
 from trials.tasks.text.needs import needs
 from trials.tasks.text.pairs import References, Texts
+from trials.tasks.text.squad import Version, exact_by_question, f1_by_question
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-Kind = Literal["classification", "regression", "text_to_text"]
+Kind = Literal["classification", "regression", "span", "text_to_text"]
 Direction = Literal["higher", "lower"]
-KINDS: tuple[Kind, ...] = ("classification", "regression", "text_to_text")
+KINDS: tuple[Kind, ...] = ("classification", "regression", "span", "text_to_text")
 DIRECTIONS: tuple[Direction, ...] = ("higher", "lower")
 
 
@@ -36,7 +39,7 @@ class Metric:
 
     Attributes:
         function: (predictions, labels) -> value; label ids for classification, real numbers for
-            regression, texts and lists of references for text to text.
+            regression, texts and lists of gold answers or references for span and text to text.
         kind: the kind of task it can score; None for any.
         direction: whether higher or lower is better; None where its function does not say.
         binary: whether it needs exactly two labels, of which id 1 is the positive one.
@@ -159,20 +162,66 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def find(name: str) -> Metric:
-    """A metric of the table, or a function of a local file by `file.py:function`.
+def of_answers(version: Version) -> Mapping[str, Metric]:
+    """The metrics of answers: of all questions, of those with an answer, of those without.
+
+    A question without an answer is answered right by saying so, which counts 1 in either metric.
+
+    Args:
+        version: of SQuAD, whose official script they follow.
+    """
+    exact, f1 = (partial(f, version=version) for f in (exact_by_question, f1_by_question))
+    functions = {
+        "exact_match": partial(_mean, exact, None),
+        "f1": partial(_mean, f1, None),
+        "has_answer_exact_match": partial(_mean, exact, True),
+        "has_answer_f1": partial(_mean, f1, True),
+        "no_answer_exact_match": partial(_mean, exact, False),
+    }
+    return {name: Metric(function, "span") for name, function in functions.items()}
+
+
+def _mean(
+    score: Callable[[Any, Any], list[float]],
+    answerable: bool | None,
+    predictions: Sequence[str],
+    labels: Sequence[Sequence[str]],
+) -> float:
+    """Mean score of the questions that are answerable, or are not, or (None) all; NaN of none."""
+    pairs = zip(predictions, labels, strict=True)
+    taken = [(said, gold) for said, gold in pairs if answerable in (None, bool(gold))]
+    return fmean(score(*zip(*taken, strict=True))) if taken else float("nan")
+
+
+ANSWERS = of_answers("2.0")
+
+
+def table(kind: Kind | None) -> Mapping[str, Metric]:
+    """The metrics for a kind of task."""
+    if kind == "span":
+        return ANSWERS
+    return {name: m for name, m in METRICS.items() if kind in (None, m.kind)}
+
+
+def find(name: str, kind: Kind | None = None) -> Metric:
+    """A metric of the tables, or a function of a local file by `file.py:function`.
 
     Such a function takes (predictions, labels) as those of the table do, and gives a number, or
     NaN where it is undefined. Its attribute `direction` may say `lower`.
 
+    Args:
+        name: of the metric.
+        kind: of the task, where one name means different things.
+
     Raises:
         UserError: there is no such metric, or the file is not one that the study uses.
     """
-    if name in METRICS:
-        return METRICS[name]
+    for known in (table(kind), METRICS, ANSWERS):
+        if name in known:
+            return known[name]
     file, _, attribute = name.partition(":")
     if not file.endswith(".py") or not attribute:
-        raise UserError(f"no metric called '{name}'{nearest(name, METRICS)}")
+        raise UserError(f"no metric called '{name}'{nearest(name, table(kind))}")
     function = local_function(file, attribute)
     direction = getattr(function, "direction", None)
     if direction not in (None, *DIRECTIONS):
@@ -213,11 +262,8 @@ def require(names: Sequence[str]) -> None:
 
 def grid_step(metric: str, num_examples: int) -> float | None:
     """The smallest difference that a metric can show on so many examples; None for no grid."""
-    return 1 / num_examples if metric in _SHARES and num_examples > 0 else None
-
-
-_SHARES = ("accuracy", "exact_match")
-"""Metrics that count examples and nothing else."""
+    is_share = metric in ("accuracy", "exact_match")
+    return 1 / num_examples if is_share and num_examples > 0 else None
 
 
 def _constant(values: Array) -> bool:

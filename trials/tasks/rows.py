@@ -14,6 +14,7 @@ from typing import Any
 
 from trials.errors import Problem, nearest
 from trials.tasks.generation import Template, Unfit
+from trials.tasks.gold import read_answers
 from trials.tasks.lines import Mistakes, brief, parse_lines
 
 _MISSING = object()
@@ -26,8 +27,8 @@ class Rows:
     Attributes:
         ids: name of each example, `<split>-<row>` with rows counted from 0.
         texts: (text columns, rows); of text to text the prompts.
-        labels: ids of the labels (classification), numbers (regression) or references (text to
-            text); empty where they are not public.
+        labels: ids of the labels (classification), numbers (regression), gold answers (span) or
+            references (text to text); empty where they are not public.
         groups: (group columns, rows) as canonical text; None links a row to nothing.
     """
 
@@ -62,8 +63,9 @@ class Format:
         text: text columns.
         label: label column; None when unknown.
         kind: one of `trials.tasks.metrics.KINDS`; None when unknown.
-        labels: label names in id order; empty for regression or when unknown.
+        labels: label names in id order; empty where there are none or when unknown.
         group: columns whose shared values tie rows together.
+        may_lack: whether the label of a row may be that there is no answer.
         template: how a row becomes a prompt and its references, in place of text and label; None
             for a kind that has none, or when unknown.
         adapt: from a row as a data set has it to more columns; None where none are missing.
@@ -74,6 +76,7 @@ class Format:
     kind: str | None = None
     labels: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    may_lack: bool = False
     template: Template | None = None
     adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
@@ -237,7 +240,7 @@ class _Checker:
         if value is _MISSING:
             self._refuse(line, _no_column(column, row))
             return
-        label, wrong = self._label(value)
+        label, wrong = self._label(value, row)
         if wrong is not None:
             self._refuse(line, wrong, column)
         self.labels.append(label)
@@ -247,7 +250,10 @@ class _Checker:
         minus_one = value == -1 and _comparable(value) not in self.ids_by_value
         return value is _MISSING or value is None or minus_one
 
-    def _label(self, value: Any) -> tuple[int | float, str | None]:
+    def _label(self, value: Any, row: Mapping[str, Any]) -> tuple[Any, str | None]:
+        if self.form.kind == "span":
+            context = row.get(self.form.text[-1]) if self.form.text else None
+            return read_answers(value, context, may_lack=self.form.may_lack)
         if self.form.kind == "regression":
             return _number(value)
         if self.form.kind is None or not self.form.labels:

@@ -17,11 +17,15 @@ class TokenReport:
 
     Attributes:
         lengths: fewest, median and most tokens of a row before it is cut.
-        num_cut: rows longer than the limit, which lose their end.
+        num_cut: rows longer than the limit, which lose their end; of windows those whose question
+            is cut, or whose answer no window holds whole.
         num_lost: rows of which the text that is to be learned loses its end.
         num_nothing: rows that give no token at all.
         unknown: share of tokens that stand for text which the tokenizer does not know; None
             where it knows every text.
+        num_windows: windows that the rows make; None where a row is read at once.
+        reach: exact match of a head that points at every answer: below 1 where answers are cut,
+            too long, or do not end where tokens do; None where no answer is pointed at.
     """
 
     lengths: tuple[int, float, int]
@@ -29,13 +33,16 @@ class TokenReport:
     num_nothing: int
     unknown: float | None
     num_lost: int = 0
+    num_windows: int | None = None
+    reach: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One row as the model sees it: what its tokens stand for, special ones included.
+    """One row, or window, as the model sees it: what its tokens stand for, special ones included.
 
-    Where a text is to be written, it stands in double brackets; there is no other label then.
+    `label` is what the head is trained to say of it; where a text is to be written, that stands in
+    double brackets after the rest, and there is no other label.
     """
 
     id: str
@@ -107,8 +114,9 @@ def examples(
         yield from _written(task, picked, tokenizer, max_length, start_id)
         return
     encoded = task.encode(tokenizer, picked, max_length)
-    labels = task.names(picked.labels) if picked.labelled else [None] * len(picked)
-    for name, label, ids in zip(picked.ids, labels, encoded.input_ids, strict=True):
+    for index, ids in enumerate(encoded.input_ids):
+        label = task.target(encoded, index, tokenizer) if picked.labelled else None
+        name = picked.ids[encoded.example_of(index)]
         yield Example(id=name, label=label, seen=str(tokenizer.decode(ids)))
 
 

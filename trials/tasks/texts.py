@@ -137,24 +137,27 @@ class TextTask(Task):
             ValueError: no examples, or numbers that do not fit.
         """
         said, truth = self.predictions(outputs), self.names(labels)
-        return {n: metrics.find(n).function(said, truth) for n in self.definition.metrics}
+        return {n: self._metric(n).function(said, truth) for n in self.definition.metrics}
 
     def signatures(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, str]:
         """Metric -> how a library made its score, of those that say so."""
         said, truth = self.predictions(outputs), self.names(labels)
-        found = ((name, metrics.find(name).signature) for name in self.definition.metrics)
+        found = ((name, self._metric(name).signature) for name in self.definition.metrics)
         return {name: sign(said, truth) for name, sign in found if sign is not None}
 
-    def told(self, said: Outputs, gold: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        """What is kept of each example: references, text, and its own primary score."""
-        texts, truth = self.predictions(said), self.names(gold)
-        by_text = metrics.find(self.definition.primary).by_text
-        scores = [None] * len(texts) if by_text is None else by_text(texts, truth)
-        for label, text, score in zip(truth, texts, scores, strict=True):
-            finite = score if score is not None and math.isfinite(score) else None
-            yield {"label": label, "prediction": text, "score": finite}
+    def _metric(self, name: str) -> metrics.Metric:
+        return metrics.find(name, self.definition.kind)
 
-    def _strata(self, rows: Rows) -> list[int]:
+    def records(self, said: Outputs, data: Encoded) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: id, references, text, and its own primary score."""
+        texts, truth = self.predictions(said), self.names(data.gold)
+        by_text = self._metric(self.definition.primary).by_text
+        scores = [None] * len(texts) if by_text is None else by_text(texts, truth)
+        for name, label, text, score in zip(data.ids, truth, texts, scores, strict=True):
+            finite = score if score is not None and math.isfinite(score) else None
+            yield {"id": name, "label": label, "prediction": text, "score": finite}
+
+    def strata(self, rows: Rows) -> list[int]:
         """One for all: texts have no label to be balanced by."""
         return [0] * len(rows)
 

@@ -20,7 +20,7 @@ from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
 from trials.spec import Progress, Status, TrialResult, predictions_file
-from trials.tasks.base import Encoded, Outputs, Task
+from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
 from trials.training.data import steps_per_epoch
@@ -64,7 +64,7 @@ class Run:
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
-        self._outputs: dict[str, Outputs] = {}
+        self._said: dict[str, Any] = {}
         self._is_kept = False
         self.seconds = 0.0
         self._saved = time.monotonic()
@@ -93,12 +93,12 @@ class Run:
         return next((part for part in self._shown() if not self._has(part)), None)
 
     def _has(self, part: str) -> bool:
-        """Whether a part's outputs are known, be it from the split that it is a part of."""
+        """Whether it is known what it said of a part, be it of the split that has the part."""
         portion = self.task.definition.portion(part)
-        if part not in self._outputs and portion is not None and portion.of in self._outputs:
+        if part not in self._said and portion is not None and portion.of in self._said:
             names = (self.data(portion.of).ids, self.data(part).ids)
-            self._outputs[part] = of_portion(self._outputs[portion.of], *names)
-        return part in self._outputs
+            self._said[part] = of_portion(self._said[portion.of], *names)
+        return part in self._said
 
     @property
     def backbone(self) -> backbones.Backbone:
@@ -117,10 +117,11 @@ class Run:
     def take(self, part: str, outputs: Any) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
         if isinstance(outputs, Tensor):  # A kept head may have more.
-            outputs = outputs[:, : self.task.head.outputs].numpy()
+            outputs = outputs[..., : self.task.head.outputs].numpy()
+        said = self.task.read(outputs, self.data(part))
         if self.member.step > self._evaluated:
-            return self._evaluate(outputs)
-        self._outputs[part] = outputs
+            return self._evaluate(said)
+        self._said[part] = said
         return None
 
     @property
@@ -153,9 +154,9 @@ class Run:
             steps = range(per_epoch, total + 1, per_epoch)
         return frozenset(steps) | {total}
 
-    def _evaluate(self, outputs: Outputs) -> Progress:
-        data = self.data(self.spec.splits.search)
-        scores = self.task.scores(outputs, data.labels)
+    def _evaluate(self, said: Any) -> Progress:
+        gold = self.data(self.spec.splits.search).gold
+        scores = self.task.scores(self.task.decide(said, said, gold), gold)
         primary = scores[self.task.definition.primary]
         progress = Progress(
             step=self.member.step,
@@ -171,7 +172,7 @@ class Run:
         if self._is_best(primary):
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
-            self._outputs = {self.spec.splits.search: outputs}
+            self._said = {self.spec.splits.search: said}
         if not self.member.done:  # Its end follows at once, and is written then.
             self.save()
         return progress
@@ -197,12 +198,14 @@ class Run:
             return self.result("diverged", self.member.diverged)
         assert self.best is not None
         scores, files, parts = {}, {"adapter": ADAPTER}, self._shown()
+        chosen = self._said[self.spec.splits.search], self.data(self.spec.splits.search).gold
         for part in parts:
             data = self.data(part)
-            scores[part] = self.task.scores(self._outputs[part], data.labels)
+            said = self.task.decide(self._said[part], *chosen)
+            scores[part] = self.task.scores(said, data.gold)
             files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
-            write_predictions(path, self.task, self._outputs[part], data)
+            write_predictions(path, self.task, said, data)
         splits, name = self.spec.splits, self.task.definition.primary
         decides = splits.report if self.spec.stage == "confirm" else splits.search
         if not math.isfinite(scores[decides][name]):
@@ -212,7 +215,7 @@ class Run:
         finished = self.result(
             "finished",
             scores=scores,
-            num_examples={part: len(self.data(part).labels) for part in parts},
+            num_examples={part: len(self.data(part).gold) for part in parts},
             num_truncated=self._truncated(parts),
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
@@ -229,7 +232,7 @@ class Run:
 
     def _signatures(self, part: str) -> dict[str, str]:
         """How libraries made the scores of a part, which may explain a difference."""
-        found = self.task.signatures(self._outputs[part], self.data(part).labels)
+        found = self.task.signatures(self._said[part], self.data(part).gold)
         for name, signature in found.items():
             _log.info("%s of %s: %s", name, self.spec.task, signature)
         return found

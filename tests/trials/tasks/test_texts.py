@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from trials.errors import UserError
 from trials.spec import Splits
-from trials.tasks.base import Rows
+from trials.tasks.base import Encoded, Rows
 from trials.tasks.definition import Definition
 from trials.tasks.generation import Generation, Template
-from trials.tasks.kinds import make
+from trials.tasks.kinds import task_of as made_of
 from trials.tasks.texts import Speller, TextTask, merged
 
 BEGIN, END, PAD = 1, 2, 0
@@ -53,7 +53,7 @@ def task_of(**given: Any) -> TextTask:
         name="t", kind="text_to_text", metrics=("exact_match", "rouge_l"), primary="rouge_l",
         template=template, generation=Generation(**given),
     )  # fmt: skip
-    task = make(definition, {"train": train, "validation": train})
+    task = made_of(definition, {"train": train, "validation": train})
     assert isinstance(task, TextTask)
     return task
 
@@ -181,8 +181,9 @@ def test_answers_are_read_off_and_scored() -> None:
     assert task.predictions(outputs) == ["4", "", ""]
     scores = task.scores(outputs, [(" 4", "x"), ("",), ("y",)])
     assert scores["exact_match"] == pytest.approx(2 / 3)
-    rows = list(task.told(outputs, [("4",), ("",), ("y",)]))
-    assert rows[0] == {"label": ["4"], "prediction": "4", "score": 1.0}
+    data = Encoded([[1]] * 3, None, [("4",), ("",), ("y",)], ["a", "b", "c"], 0)
+    rows = list(task.records(outputs, data))
+    assert rows[0] == {"id": "a", "label": ["4"], "prediction": "4", "score": 1.0}
     assert [row["score"] for row in rows] == [1.0, 0.0, 0.0]
 
 
@@ -192,7 +193,7 @@ def test_a_library_signs_its_scores() -> None:
         name="t", kind="text_to_text", metrics=("bleu", "rouge_l"), primary="bleu",
         template=Template(prompt="{q}", completion="{a}"), generation=Generation(),
     )  # fmt: skip
-    task = make(definition, {})
+    task = made_of(definition, {})
     found = task.signatures(["a b c d"], [("a b c d",)])
     assert list(found) == ["bleu"]
     assert "version:" in found["bleu"]
@@ -209,7 +210,7 @@ def test_templates_are_part_of_the_digest() -> None:
 def test_a_part_is_held_out_by_prompt() -> None:
     prompts = tuple(f"p{i // 2}" for i in range(40))
     rows = Rows(tuple(map(str, range(40))), (prompts,), (("x",),) * 40)
-    task = make(task_of().definition, {"train": rows, "validation": rows})
+    task = made_of(task_of().definition, {"train": rows, "validation": rows})
     splits = Splits(search="held_out", report="validation")
     train, held = task.rows("train", splits), task.rows("held_out", splits)
     assert (len(train), len(held)) == (32, 8)

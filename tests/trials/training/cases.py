@@ -100,9 +100,9 @@ def spec_of(method: str = "lora", *, seed: int = 3, given: Any = None, **more: A
 
 
 def member_of(backbone: Backbone, method: str = "lora", **more: Any) -> Member:
-    """A member on the random token ids of the contract, or on `data`, with a `head` if given."""
+    """A member on the random token ids of the contract, or on `data`, with a head as `asked`."""
     data: Encoded = more.pop("data", DATA)
-    head: Head | None = more.pop("head", None)
+    head: Head | None = more.pop("asked", None)
     return Member(spec_of(method, **more), backbone, data, head)
 
 

@@ -49,7 +49,7 @@ def reading_tokens(backbone: Backbone) -> list[Member]:
         {"given": {"rank": 5}, "batch_size": 3, "data": FAR, "label_smoothing": 0.1},
         {"given": {"rank": 2}, "seed": 2, "accumulate": 2},
     ]
-    common = {"head": Head(2, "tokens"), "data": PLACES, "steps": 30, "targets": targets}
+    common = {"asked": Head(2, "tokens"), "data": PLACES, "steps": 30, "targets": targets}
     return [member_of(backbone, "lora", **{**common, **more}) for more in cases]
 
 
