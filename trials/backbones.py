@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from trials.errors import UserError, nearest
-from trials.families import FAMILIES, ROBERTA, Family, Reads, model_class
+from trials.families import FAMILIES, ROBERTA, WRITE_NOT, Family, Reads
 from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
@@ -196,6 +196,23 @@ def longest(config: PretrainedConfig) -> int:
         # Positions count from just after the padding id.
         positions -= int(config.pad_token_id or 0) + 1
     return positions
+
+
+def model_class(config: PretrainedConfig, reads: Reads) -> Any:
+    """The class of transformers that has the head of a backbone.
+
+    Raises:
+        UserError: there are no language models of its family.
+    """
+    import transformers
+
+    if reads != "words":
+        return transformers.AutoModelForSequenceClassification
+    if not FAMILIES[config.model_type].writes:
+        raise UserError(f"{WRITE_NOT}, not those of type '{config.model_type}'")
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM
 
 
 def skeleton(

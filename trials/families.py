@@ -12,13 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from trials.errors import UserError
 from trials.targets import CANONICAL_TARGETS, QUALIFIED_TARGETS
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 Reads = Literal["text", "tokens", "words"]
 TOKEN_HEAD = "qa_outputs"
@@ -177,20 +173,3 @@ assert {name for family in FAMILIES.values() for name in family.targets} == {
 _WRITERS = ", ".join(name for name, family in FAMILIES.items() if family.writes)
 WRITE_NOT = f"texts are written by backbones of type {_WRITERS}"
 """Said where another one is asked for a text."""
-
-
-def model_class(config: PretrainedConfig, reads: Reads) -> Any:
-    """The class of transformers that has the head of a backbone.
-
-    Raises:
-        UserError: there are no language models of its family.
-    """
-    import transformers
-
-    if reads != "words":
-        return transformers.AutoModelForSequenceClassification
-    if not FAMILIES[config.model_type].writes:
-        raise UserError(f"{WRITE_NOT}, not those of type '{config.model_type}'")
-    if config.is_encoder_decoder:
-        return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForCausalLM

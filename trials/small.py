@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from trials.families import Reads, model_class
+from trials.backbones import model_class
+from trials.families import Reads
 from trials.tasks.base import Encoded
 
 NUM_LABELS = 3

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trials.errors import UserError
 from trials.tasks import metrics
@@ -21,6 +21,9 @@ from trials.tasks.base import ENCODED_AT_ONCE, Encoded, Outputs, Task
 from trials.tasks.generation import Generation, Template
 from trials.tasks.rows import Rows
 from trials.tasks.text.answers import extract
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Ids = list[int]
 
@@ -115,7 +118,7 @@ class TextTask(Task):
         pattern = self.generation.extract
         return texts if pattern is None else extract(texts, pattern)
 
-    def names(self, labels: Sequence[Any]) -> list[Any]:
+    def names(self, labels: Sequence[Any] | NDArray[Any]) -> list[Any]:
         """The answers within references; all of a reference in which the pattern finds none."""
         stripped = [[text.strip() for text in texts] for texts in labels]
         pattern = self.generation.extract
@@ -284,7 +287,7 @@ def merged(rows: Rows) -> Rows:
     one = rows.take([same[0] for same in places.values()])
     if not rows.labelled:
         return one
-    references: list[Sequence[str]] = [texts for texts in rows.labels]  # type: ignore[misc]
+    references: list[Sequence[str]] = [texts for texts in rows.labels]
     labels = tuple(tuple(t for row in same for t in references[row]) for same in places.values())
     return Rows(one.ids, one.texts, labels, one.groups)
 
