@@ -305,7 +305,8 @@ def _loaded(
     import torch
     import transformers
 
-    read, place = (from_hub, reference) if folder is None else (from_folder, folder)
+    read: Any = from_hub if folder is None else from_folder
+    place = reference if folder is None else folder
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "output_loading_info": True,

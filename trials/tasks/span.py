@@ -82,13 +82,14 @@ class SpanTask(Task):
         """Which of SQuAD's official scripts scores it."""
         return "1.1" if self.span.no_answer is None else "2.0"
 
-    def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Windows:
+    def encode(self, tokenizer: Any, rows: Rows, max_length: int, **unused: Any) -> Windows:
         """Turn questions and texts into windows.
 
         Args:
             tokenizer: a fast tokenizer of `transformers`.
             rows: the examples.
             max_length: tokens of a window.
+            unused: what matters to texts that are written.
 
         Raises:
             UserError: the windows have no room for text.
