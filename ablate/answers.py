@@ -26,13 +26,13 @@ from trials.tasks.overlap import LARGE, overlaps, used_parts
 
 
 def findings(
-    resolved: Resolved, state: State, data: pd.DataFrame, ledger: Ledger, folder: StudyFolder
+    resolved: Resolved, state: State, data: pd.DataFrame, ledger: Ledger
 ) -> dict[str, Any]:
     """The content of `findings.json`: the plan's comparisons and claims on these data.
 
     To make them is a look, which the ledger has afterwards.
     """
-    document = _analysed(resolved, state, data, ledger.count(data), folder)
+    document = _analysed(resolved, state, data, ledger.count(data), ledger.folder)
     ledger.note(data, document["findings"], time.time())
     return document
 
@@ -91,7 +91,7 @@ def write_answers(
 
     data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
-    document = findings(resolved, state, data, Ledger(folder, state, record), folder)
+    document = findings(resolved, state, data, Ledger(folder, state, record))
     return write(data, document, about(resolved, state, tracking), to or folder.report)
 
 
@@ -174,8 +174,7 @@ def _caveats(plan: Plan, state: State) -> Iterator[str]:
     if kept:
         yield f"The head is kept as it starts, and does not train: {', '.join(kept)}."
     for cell_of_plan in plan.cells:
-        asks = state.asks.get(cell_of_plan.key, [])
-        ended = asks and all(state.trials[t].final for ask in asks for t in ask.trials)
+        ended = tally.has_searched(state, cell_of_plan)
         if ended and not tally.chosen_values(plan, state, cell_of_plan):
             yield f"No ask of {cell_of_plan.name} completed, so nothing of it was confirmed."
         waits = tally.stuck(plan, state, cell_of_plan)

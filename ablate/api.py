@@ -170,7 +170,7 @@ class Ablation:
         state = self.state
         data = tally.frame(self.resolved.plan, state, self.resolved.facts)
         ledger = Ledger(self.folder, state)
-        return answers.findings(self.resolved, state, data, ledger, self.folder)
+        return answers.findings(self.resolved, state, data, ledger)
 
     def report(self, to: Path | None = None) -> Path:
         """Write frame, findings and page; returns the page.

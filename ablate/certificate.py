@@ -13,6 +13,7 @@ from ablate.journal import Ask, State
 from ablate.objectives import Objective, objectives
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
 from ablate.plan import Cell, Plan
+from ablate.spent import device_seconds
 from ablate.stats.tuning_curve import expected_best
 from ablate.tally import TaskFacts, starts
 from ablate.tune_keys import PRIMARY
@@ -66,7 +67,6 @@ def _cell(
     (aim,) = objectives((PRIMARY,), facts[cell.task])
     scores = [o.score for _, o in asks if isinstance(o, Complete)]
     trials = {t for ask in state.asks.get(cell.key, []) for t in ask.trials if t in state.trials}
-    ended = [state.trials[t].result_json or {} for t in trials]
     values = [repr(sorted(ask.values.items())) for ask, _ in asks]
     chosen = [_confirmed(plan, state, cell, aim, rank) for rank in sorted(_chosen(state, cell))]
     return {
@@ -82,7 +82,7 @@ def _cell(
         "failed": sum(isinstance(o, Failed) for _, o in asks),
         "repeated": len(values) - len(set(values)),
         "reused": sum(state.trials[t].reused_from is not None for t in trials),
-        "device_seconds": sum(result.get("seconds") or 0.0 for result in ended),
+        "device_seconds": device_seconds(state.trials[t] for t in trials),
         "expected_best": expected_best(
             scores, len(asks) - len(scores), most=common, higher=aim.direction == "higher"
         ),

@@ -53,7 +53,7 @@ class PlannedComparison:
         family: tests that are adjusted together.
         confirmatory: whether a claim of the study asks for it.
         claim_id: that claim.
-        by: least gain that counts, in the metric's unit.
+        by: least gain that counts, in the metric's unit; below zero the least loss that does.
         margin: largest difference that counts as none.
         note: what the report says of it.
         pick_treatment, pick_control: whether the best arm of that side, by the search split,
@@ -217,7 +217,7 @@ def _comparison(
         family="claims",
         confirmatory=True,
         claim_id=id_,
-        by=claim.by,
+        by=0.0 - claim.by if claim.kind == "worse" else claim.by,
         margin=(claim.margin or study.margin) if equivalent else None,
         note="each side's best arm by the search split" if pick else None,
         pick_treatment=pick,

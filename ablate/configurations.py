@@ -16,7 +16,7 @@ from ablate.stats.level import level_of
 
 FIRST = ("study", "task", "metric", "split", "direction", "backbone", "arm", "label", "method")
 COSTS = ("trainable_parameters", "seconds", "peak_memory_bytes")
-NAME = "configurations-1"
+NAME = "configurations-2"
 """What they are kept as; another number when what follows computes them otherwise."""
 
 _CELL = ["task", "backbone", "arm"]
@@ -38,8 +38,9 @@ def configurations(frame: pd.DataFrame) -> pd.DataFrame:
         confirmed `seeds` and `num_failed`, on the report split, and their `scores`; those on the
         split that the search reads (`choosing`, on `chosen_on`; missing where not all seeds have
         one, and the report split chooses); the means of `COSTS`;
-        `chosen_by` (what chose the tuned values); `trials` (the beginnings of the confirmed
-        trials' ids) and `trial` (the one of them to export: the best where it is chosen).
+        `chosen_by` (what chose the tuned values); `trials` (the beginnings of the ids of those
+        that confirmed it and have ended) and `trial` (the one of them to export: the best where it
+        is chosen).
 
     Raises:
         UserError: as for `ablate.stats.cells.collect`.
@@ -116,7 +117,7 @@ def _row(
     searched: Mapping[str, Any] | None,
 ) -> Row:
     values = cell.best_values if cell.scores or cell.failed else searched or {}
-    own = [row for row in rows if _has(row, cell.best_values)]
+    own = [r for r in rows if _has(r, cell.best_values) and r["status"] != "missing"]
     summary = level_of(
         np.array(list(cell.scores.values()), dtype=np.float64), level=0.95,
         num_failed=len(cell.failed),

@@ -15,6 +15,7 @@ from ablate import plan as plans
 from ablate import recipe
 from ablate.cell import Cell
 from ablate.cells import with_values
+from ablate.frame import plain as told
 from ablate.patterns import matches, plain
 from ablate.plan import Plan
 from ablate.sources import rebased
@@ -104,7 +105,7 @@ def _arms(chosen: Sequence[Mapping[str, Any]], studies: Mapping[str, Plan]) -> l
         if not len(row["trials"]):
             raise UserError(f"{row['label']} on {row['task']} has no confirmed trials yet")
         cell = _cell(made, row)
-        values = {key: _value(row, key) for key in cell.space}
+        values = {key: _value(row, key, entry) for key, entry in cell.space.items()}
         spec = with_values(made.study, cell, values)
         entry = {"method": cell.arm.method, **cell.arm.typed, **_typed(spec, cell.space)}
         stated = {k: v for k, v in recipe.flat_recipe(spec.recipe).items() if k not in _FOLLOWS}
@@ -122,10 +123,11 @@ def _cell(made: Plan, row: Mapping[str, Any]) -> Cell:
     raise UserError(f"study '{row['study']}' does not ask for {row['label']} any more")
 
 
-def _value(row: Mapping[str, Any], name: str) -> Json:
-    """A tuned value; one that is missing was chosen to be none."""
+def _value(row: Mapping[str, Any], name: str, entry: Mapping[str, Json]) -> Json:
+    """A tuned value; one that is missing was chosen to be none, and a list is told as text."""
     value: Json = row.get(f"tune.{name}")
-    return value
+    lists = [choice for choice in entry.get("choices", ()) if isinstance(choice, list)]
+    return next((choice for choice in lists if told(choice) == value), value)
 
 
 def _typed(spec: TrialSpec, space: Iterable[str]) -> dict[str, Json]:

@@ -181,7 +181,9 @@ def _left(plan: Plan, state: State, cell: Cell, seeds: int) -> tuple[int, float]
     if tune is None or not cell.space or chosen:
         return max(0, confirm), 0.0
     if tune.budget.gpu_seconds is not None:
-        spent = sum((trial.result_json or {}).get("seconds") or 0.0 for trial in searched)
+        # An ask that repeats another has its trials, which count once.
+        once = {trial.id: trial for trial in searched}.values()
+        spent = sum((trial.result_json or {}).get("seconds") or 0.0 for trial in once)
         return max(0, confirm), max(0.0, tune.budget.gpu_seconds - spent)
     search = plan.num_asks(cell) * len(plan.search_seeds) - len(searched)
     return max(0, search) + max(0, confirm), 0.0

@@ -128,15 +128,19 @@ def check(frame: pd.DataFrame, *, source: str = "frame") -> pd.DataFrame:
 def _once(table: pd.DataFrame) -> pd.DataFrame:
     """Each trial once, though several studies have it: a trial that was reused is one measurement.
 
-    It stays where its cell has the most trials, or else with the study that trained it; a cell
-    of which nothing stays is not there.
+    It stays where it has finished, of such where its cell has finished the most trials, or else
+    with the study that trained it; a cell of which nothing stays is not there.
     """
     if table["study"].nunique() < 2 or not table["trial_id"].notna().any():
         return table
     cell = ["study", "task", "backbone", "arm"]
-    trials = table.groupby(cell)["trial_id"].transform("nunique")
-    order = table.assign(_trials=-trials, _reused=table["reused_from"].notna())
-    order = order.sort_values(["_trials", "_reused"], kind="stable")
+    unfinished = table["status"] != "finished"
+    finished = table.assign(trial_id=table["trial_id"].mask(unfinished))
+    trials = finished.groupby(cell)["trial_id"].transform("nunique")
+    order = table.assign(
+        _unfinished=unfinished, _trials=-trials, _reused=table["reused_from"].notna()
+    )
+    order = order.sort_values(["_unfinished", "_trials", "_reused"], kind="stable")
     again = order.duplicated(["trial_id", "split", "metric"]) & order["trial_id"].notna()
     kept = table[~again.reindex(table.index)]
     confirms = kept["stage"].isin(CONFIRM_STAGES)
@@ -228,7 +232,8 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
     given = {c: table[c].astype(object) for c in _DEFAULTS}
     table = table.assign(**{c: given[c].where(given[c].notna(), v) for c, v in _DEFAULTS.items()})
     table = table.assign(revision=table["revision"].astype(np.int64))
-    table = _with_arms(table)
+    lists = {c: table[c].map(_without_lists) for c in nuisances(table) if table[c].dtype == object}
+    table = _with_arms(table.assign(**lists))
     others = [c for c in FIXED_COLUMNS if c not in table]
     table = table.assign(**{c: np.nan if c in _NUMBERS else None for c in others})
     words = {c: table[c].astype(object) for c in _FREE_TEXT}
@@ -245,6 +250,11 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
     # Two asks of one search may land on the same values, which is one trial told twice.
     again = table.duplicated([*_key(table), "trial_id"]) & table["trial_id"].notna()
     return table[~again].reset_index(drop=True), problems
+
+
+def _without_lists(value: Any) -> Any:
+    """A tuned value as factors have it: which matrices are frozen may be tuned as well."""
+    return plain(value) if isinstance(value, list | tuple | np.ndarray) else value
 
 
 def _key(table: pd.DataFrame) -> list[str]:

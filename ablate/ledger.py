@@ -26,6 +26,7 @@ class Ledger:
     """The looks at one study.
 
     Attributes:
+        folder: of the study.
         looks: oldest first, those of the journal before those beside it.
     """
 
@@ -37,7 +38,7 @@ class Ledger:
             state: the journal's.
             record: the journal, where this process writes it.
         """
-        self._folder, self._record = folder, record
+        self.folder, self._record = folder, record
         self.looks = [*state.looks, *pending(folder)]
 
     def count(self, data: pd.DataFrame) -> int:
@@ -63,7 +64,7 @@ class Ledger:
         if self._record is not None:
             self._record.append(journal.looked(trials, num_trials, tests, at=at))
         else:
-            _write(self._folder, [*pending(self._folder), self.looks[-1]])
+            _write(self.folder, [*pending(self.folder), self.looks[-1]])
 
 
 def seen(data: pd.DataFrame) -> tuple[str, int]:

@@ -33,8 +33,8 @@ def results(
 ) -> pd.DataFrame:
     """The results of studies as one table: one row per trial, split and metric.
 
-    A trial that several of the studies show, since one reused it, is there once, under the study
-    that is named first.
+    A trial that several of the studies show, since one reused it, is there once, under the first
+    study that has its result.
 
     Args:
         studies: names or files; none for all that there are.
@@ -58,8 +58,11 @@ def results(
         found = read(studies, profile, refresh=refresh)
     else:
         raise UserError(f"source must be 'mlflow' or 'store', but got {source!r}")
-    again = found.duplicated(["trial_id", "split", "metric"]) & found["trial_id"].notna()
-    return _where(found[~again], where).reset_index(drop=True)
+    found = found.reset_index(drop=True)
+    finished_first = found.iloc[(found["status"] != "finished").argsort(kind="stable")]
+    again = finished_first.duplicated(["trial_id", "split", "metric"]).reindex(found.index)
+    kept = found[~again | found["trial_id"].isna()]
+    return _where(kept, where).reset_index(drop=True)
 
 
 def read(studies: Sequence[str], profile: Profile, *, refresh: bool = False) -> pd.DataFrame:

@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate import journal
 from ablate.store import StudyFolder, studies
 from trials.errors import UserError
-from trials.spec import Json, Progress, TrialResult
+from trials.spec import Progress, TrialResult
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Library:
         self._own = own
         self._read: dict[str, Mapping[str, journal.Trial]] = {}
 
-    def take(self, identity: str) -> Finished | None:
+    def take(self, identity: str, needed: Collection[str] = ()) -> Finished | None:
         """A trial that another study trained, its files in this study's folder as well.
 
         Files are linked where the file system can, so that they take no room and stay when the
@@ -45,18 +45,21 @@ class Library:
 
         Args:
             identity: the trial's id.
+            needed: artifacts without which it is of no use.
 
         Returns:
-            None where no other study has finished it.
+            None where no other study has finished it and still has what is needed.
         """
         for folder in studies(self._own.path.parent):
             if folder.name == self._own.name or not folder.trial(identity).is_dir():
                 continue
             trial = self._finished(folder).get(identity)
-            if trial is not None and trial.result is not None:
-                files = _linked(
-                    trial.result.files, folder.trial(identity), self._own.trial(identity)
-                )
+            if trial is None or trial.result is None:
+                continue
+            source = folder.trial(identity)
+            files = {n: p for n, p in trial.result.files.items() if (source / p).is_file()}
+            if files.keys() >= set(needed):
+                _link(files.values(), source, self._own.trial(identity))
                 result = replace(trial.result, files=files)
                 return Finished(trial.reused_from or folder.name, trial.progress, result)
         return None
@@ -75,16 +78,11 @@ class Library:
         return self._read[folder.name]
 
 
-def _linked(files: Mapping[str, Json], source: Path, target: Path) -> dict[str, str]:
-    """The files that there still are, by artifact name."""
-    found = {}
-    for name, path in files.items():
-        if (source / path).is_file():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).unlink(missing_ok=True)
-            try:
-                os.link(source / path, target / path)
-            except OSError:
-                shutil.copy2(source / path, target / path)
-            found[name] = path
-    return found
+def _link(paths: Iterable[str], source: Path, target: Path) -> None:
+    for path in paths:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).unlink(missing_ok=True)
+        try:
+            os.link(source / path, target / path)
+        except OSError:
+            shutil.copy2(source / path, target / path)

@@ -23,9 +23,10 @@ from ablate import (
 )
 from ablate.answers import read_ahead, write_answers
 from ablate.journal import Journal, State
+from ablate.plan import Plan
 from ablate.profile import Profile, deadline
 from ablate.resolve import Resolved
-from ablate.reuse import Library
+from ablate.reuse import Finished, Library
 from ablate.store import StudyFolder
 from ablate.study import Study
 from ablate.sweep.conductor import Conductor
@@ -195,18 +196,31 @@ def conductor(
         notify()
         watch(resolved, state)
 
-    elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
     until = None if profile.deadline is None else deadline(profile.deadline, time.time())
-    limit = limits.Limits(until, profile.max_cost, profile.price_per_gpu_hour)
+    limit = limits.Limits(
+        until, profile.max_cost, profile.price_per_gpu_hour, profile.gpus_per_trial or 1.0
+    )
     return Conductor(
         resolved.plan,
         record,
         lambda spec, _: assign(spec),
         resolved.facts,
         on_event,
-        elsewhere,
+        _elsewhere(resolved.plan, folder, state),
         limit.reached,
     )
+
+
+def _elsewhere(plan: Plan, folder: StudyFolder, state: State) -> Callable[[str], Finished | None]:
+    """Where to look for what other studies trained; of what others start from, with its adapter."""
+    library = Library(folder)
+
+    def take(identity: str) -> Finished | None:
+        trial = state.trials[identity]
+        begins = trial.cell in plan.sources and trial.spec_json["stage"] == "confirm"
+        return library.take(identity, {keeping.ADAPTER} if begins else ())
+
+    return take if plan.study.reuse else lambda identity: None
 
 
 def _execute(conductor: Conductor, resolved: Resolved, profile: Profile, options: Options) -> None:

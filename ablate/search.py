@@ -128,8 +128,10 @@ class Tuner:
             return True
         if self._seconds is None:
             return False
-        # As every decision, by what the next ask sees, so that it is the same when replayed.
-        seen = [self._outcomes.get(n) for n in range(self._seen(len(self._asks)))]
+        # As every decision, by what the next ask sees, so that it is the same when replayed. An
+        # ask that repeats another has the other's trials, which were trained once.
+        told = self._asks[: self._seen(len(self._asks))]
+        seen = [self._outcomes.get(ask.number) for ask in told if ask.repeat_of is None]
         return sum(o.seconds for o in seen if o is not None) >= self._seconds
 
     def ready(self) -> bool:

@@ -14,7 +14,7 @@ from ablate.resolve import Resolved
 from ablate.store import StudyFolder, write_text
 from trials.errors import UserError
 from trials.places import Assignment
-from trials.spec import Evaluate
+from trials.spec import Evaluate, TrialSpec
 
 STEPS = 2
 
@@ -51,7 +51,8 @@ def smoke(
 ) -> list[Smoke]:
     """Train every cell for two steps in this process, without a trace in the journal.
 
-    The recipe's own values stand for what is tuned; only the split that chooses is read.
+    The recipe's own values stand for what is tuned; only the split that chooses is read. A cell
+    that starts from another one starts from what that has come to in its two steps.
 
     Args:
         resolved: the study's plan and facts.
@@ -59,25 +60,37 @@ def smoke(
         folder: the study's folder, which keeps what was measured for predictions.
         watch: called with each cell as it ends.
     """
-    made = []
+    made: list[Smoke] = []
+    trained: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="ablate-smoke-") as place:
-        for cell in resolved.plan.cells:
-            made.append(_cell(resolved, profile, cell, Path(place)))
+        for cell in resolved.plan.in_order:
+            if cell.source is not None and cell.source not in trained:
+                reason = f"{resolved.plan.cell(cell.source).name}, which it starts from, failed"
+                made.append(Smoke(cell.key, cell.name, "crashed", reason, None, None, None))
+            else:
+                source = None if cell.source is None else trained[cell.source]
+                spec = _spec(cell).with_source(source)
+                made.append(_cell(resolved, profile, cell, spec, Path(place)))
+                if made[-1].status == "finished":
+                    trained[cell.key] = spec.id
             watch(made[-1])
     write_text(folder.smoke, json.dumps([asdict(item) for item in made], indent=1) + "\n")
     return made
 
 
-def _cell(resolved: Resolved, profile: Profile, cell: Cell, place: Path) -> Smoke:
-    from trials.training.engine import train
-
+def _spec(cell: Cell) -> TrialSpec:
     recipe = replace(
         cell.template.recipe,
         steps=STEPS,
         epochs=None,
         evaluate=Evaluate(every=1, select=cell.template.recipe.evaluate.select),
     )
-    spec = replace(cell.template, recipe=recipe).with_seed(0, "search")
+    return replace(cell.template, recipe=recipe).with_seed(0, "search")
+
+
+def _cell(resolved: Resolved, profile: Profile, cell: Cell, spec: TrialSpec, place: Path) -> Smoke:
+    from trials.training.engine import train
+
     assignment = resolve.assignment(
         resolved, StudyFolder(place), profile.device, profile.threads, spec
     )

@@ -15,7 +15,8 @@ class Spent:
 
     Attributes:
         seconds: of devices, over all trials: those that failed and those that are still running
-            as far as they have reported as well. Trials that share a device share its time.
+            as far as they have reported as well, but not those that another study trained. Trials
+            of one pack share its time.
         devices: kinds of device.
         num_claims: of the study; None before its first report.
         num_decided: claims that are supported or contradicted.
@@ -53,6 +54,23 @@ class Spent:
         return text
 
 
+def device_seconds(trials: Iterable[Trial]) -> float:
+    """Time of devices that trials took, of one that runs as far as it has reported.
+
+    Each of a pack was charged its share of the pack's time; one that was taken over from another
+    study took none here.
+    """
+    return sum(_seconds(trial) for trial in trials)
+
+
+def _seconds(trial: Trial) -> float:
+    if trial.reused_from is not None:
+        return 0.0
+    took = (trial.result_json or {}).get("seconds")
+    last = trial.reports[max(trial.reports)] if trial.reports else {}
+    return float((last.get("seconds") if took is None else took) or 0.0)
+
+
 def spent(trials: Iterable[Trial], claims: Sequence[Mapping[str, Any]] | None) -> Spent:
     """What trials took.
 
@@ -60,14 +78,8 @@ def spent(trials: Iterable[Trial], claims: Sequence[Mapping[str, Any]] | None) -
         trials: of a study's journal, those included that it does not ask for any more.
         claims: of the study's findings; None before there are any.
     """
-    seconds = 0.0
-    devices: dict[str, None] = {}
-    for trial in trials:
-        result = trial.result_json or {}
-        last = trial.reports[max(trial.reports)] if trial.reports else {}
-        took = result.get("seconds")
-        seconds += float((last.get("seconds") if took is None else took) or 0.0)
-        if result.get("device"):
-            devices[str(result["device"]).partition(":")[0]] = None
+    own = [trial for trial in trials if trial.reused_from is None]
+    names = {str((trial.result_json or {}).get("device") or "").partition(":")[0] for trial in own}
     decided = sum(claim["verdict"] in _DECIDED for claim in claims or ())
-    return Spent(seconds, tuple(sorted(devices)), None if claims is None else len(claims), decided)
+    num_claims = None if claims is None else len(claims)
+    return Spent(device_seconds(own), tuple(sorted(names - {""})), num_claims, decided)

@@ -207,6 +207,8 @@ class State:
             raise ValueError(f"event {event.seq}: trial {trial.id} starts, but is {trial.status}")
         trial.attempts = attempt
         trial.status = "running"
+        # Where a driver was killed while it took the trial over, and now it cannot any more.
+        trial.reused_from = None
         trial.started_at = event.time if trial.started_at is None else trial.started_at
 
     def _reported(self, event: Event) -> None:

@@ -127,15 +127,23 @@ def stuck(plan: Plan, state: State, cell: Cell) -> str | None:
         return None
     source, begin = plan.cell(cell.source), starts(plan, state, cell)
     if begin is None:
-        asks = state.asks.get(source.key, [])
-        ended = asks and all(state.trials[t].final for a in asks for t in a.trials)
-        if not ended and stuck(plan, state, source) is None:
+        if not has_searched(state, source) and stuck(plan, state, source) is None:
             return None
         return f"it starts from {source.name}, of which nothing was confirmed"
     known = state.trials.get(begin[0])
     if not cell.space or known is None or known.status not in FAILED:
         return None  # Where nothing is searched, each of its trials says so itself.
     return f"it starts from trial {known.id[:12]} ({source.name}), which has {known.status}"
+
+
+def has_searched(state: State, cell: Cell) -> bool:
+    """Whether a cell has asked, and all that it asked for has ended.
+
+    What a driver asked for and was killed before it planned has not.
+    """
+    asks = state.asks.get(cell.key, [])
+    trials = [state.trials.get(identity) for ask in asks for identity in ask.trials]
+    return bool(asks) and all(trial is not None and trial.final for trial in trials)
 
 
 def chosen_values(plan: Plan, state: State, cell: Cell) -> list[Mapping[str, Json]]:
@@ -285,6 +293,8 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     timed = tune is not None and tune.budget.gpu_seconds is not None
     planned = len(asks) if timed else plan.num_asks(cell)
     top = min(plan.study.confirm.top, plan.num_asks(cell)) if cell.space else 1
+    # Fewer than asked for, where fewer asks ended with a score.
+    chosen = chosen_values(plan, state, cell)
     reasons = [str((t.result_json or {}).get("reason") or t.status) for t in failed]
     waits = stuck(plan, state, cell)
     if waits is not None:
@@ -292,7 +302,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), planned),
-        confirm=(len(confirmed), top * seeds_asked(plan, state, cell)),
+        confirm=(len(confirmed), (len(chosen) or top) * seeds_asked(plan, state, cell)),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
         reused=sum(trial.reused_from is not None for trial in known),

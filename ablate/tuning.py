@@ -222,6 +222,8 @@ def _lessons(
     split = cell.template.splits.search
     seen: set[str] = set()
     for ask in earlier.asks.get(key, []):
+        if any(t not in earlier.trials for t in ask.trials):
+            continue  # Its driver was killed before they were planned.
         splits = {earlier.trials[t].spec_json["splits"]["search"] for t in ask.trials}
         values = canonical_json(dict(ask.values))
         if splits != {split} or values in seen or ask.values.keys() != cell.space.keys():

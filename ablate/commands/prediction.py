@@ -60,7 +60,11 @@ class Prediction:
 
     def _priced(self, seconds: float | None) -> float | None:
         price = self.profile.price_per_gpu_hour
-        return None if price is None or seconds is None else seconds / 3600 * price
+        return None if price is None or seconds is None else self._hours(seconds) * price
+
+    def _hours(self, seconds: float) -> float:
+        """Of devices, of which a trial may hold a part."""
+        return seconds / 3600 * (self.profile.gpus_per_trial or 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -99,7 +103,7 @@ class Prediction:
                f"{', '.join(bases[:3]) or 'nothing left'}{more}")  # fmt: skip
         if self.cost is not None:
             yield (f"cost      {self.cost:.2f} at {self.profile.price_per_gpu_hour:g} per GPU-hour "
-                   f"({self.seconds / 3600:.2f} hours)")  # fmt: skip
+                   f"({self._hours(self.seconds):.2f} hours)")  # fmt: skip
             if self.profile.max_cost is not None and self.cost > self.profile.max_cost:
                 yield f"warning   max_cost {self.profile.max_cost:g} stops the run before its end"
 

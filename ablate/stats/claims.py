@@ -111,7 +111,8 @@ def rule(claim: Claim, findings: Sequence[Finding]) -> Ruling:
 def _against(kind: ClaimKind, finding: Finding) -> bool:
     if kind == "equivalent":
         return bool(finding.details.get("beyond_margin"))
-    if kind == "better" and finding.details.get("below_by"):
+    short = {"better": "below_by", "worse": "above_by"}.get(kind)
+    if short is not None and finding.details.get(short):
         return True
     return finding.verdict in _AGAINST[kind]
 

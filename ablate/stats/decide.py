@@ -58,9 +58,9 @@ def _decided(one: Draft, p_adjusted: float | None, size: int, alpha: float) -> F
     seen = _verdict(one, p_adjusted, p_difference, alpha)
     outside = p_beyond is not None and p_beyond <= alpha
     details = {**finding.details, **_detectable(one, alpha / size)}
-    below = finding.estimate is not None and finding.estimate < one.comparison.by
-    if one.comparison.kind == "mean" and p_adjusted is not None:
-        details["below_by"] = below and p_adjusted <= alpha
+    if one.comparison.kind == "mean" and p_adjusted is not None and finding.estimate is not None:
+        details["below_by"] = p_adjusted <= alpha and finding.estimate < one.comparison.by
+        details["above_by"] = p_adjusted <= alpha and finding.estimate > one.comparison.by
     if one.comparison.kind == "equivalence":
         details |= {"p_difference_adjusted": p_difference, "beyond_margin": outside}
     if seen not in ("undecided", "different"):
@@ -111,10 +111,14 @@ def _verdict(
 
 
 def _mean_verdict(finding: Finding, by: float) -> Verdict:
-    """A gain shown to be short of `by` is worse only where it is shown to be a loss as well."""
+    """A gain shown to be short of `by` is worse only where it is shown to be a loss as well.
+
+    So is a loss shown to be short of it better only where it is shown to be a gain.
+    """
     assert finding.estimate is not None
     if finding.estimate > by:
-        return "better"
+        gain = by >= 0 or (finding.ci_low is not None and finding.ci_low > 0)
+        return "better" if gain and finding.estimate > 0 else "undecided"
     loss = by <= 0 or (finding.ci_high is not None and finding.ci_high < 0)
     return "worse" if loss and finding.estimate < 0 else "undecided"
 

@@ -1,10 +1,10 @@
 """What a claim's tests can show with the planned seeds, before anything runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.stats.power import TARGET, detectable_effect, equivalence_power, variance_power
+from ablate.stats.power import detectable_effect, detectable_margin, detectable_ratio
+from ablate.stats.signflip import fewest_pairs
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,13 @@ def foresee(
     if kind == "mean":
         return Foresight(claim, detectable_effect(seeds, alpha=alpha), unit, alpha, None)
     if kind == "equivalence":
-        margin = _smallest(lambda m: equivalence_power(seeds, 0.0, m, alpha=alpha))
-        return Foresight(claim, margin, unit, alpha, None)
+        return Foresight(claim, detectable_margin(seeds, alpha=alpha), unit, alpha, None)
     # The test of spreads flips signs: no p is below that of all signs alike.
-    smallest = 2 / 2**seeds
-    warning = None
-    if smallest > alpha:
-        fewest = next(n for n in range(2, 200) if 2 / 2**n <= alpha)
+    fewest = fewest_pairs(alpha)
+    if seeds < fewest:
         warning = (
-            f"at {seeds} seeds no p of its test is below {smallest:.3g}, and {alpha:.3g} is "
+            f"at {seeds} seeds no p of its test is below {2 / 2**seeds:.3g}, and {alpha:.3g} is "
             f"needed: no result could be significant; {fewest} seeds could"
         )
         return Foresight(claim, None, unit, alpha, warning)
-    ratio = _smallest(lambda more: variance_power(seeds, 1 + more, alpha=alpha), 1.0)
-    return Foresight(claim, ratio, unit, alpha, None)
-
-
-def _smallest(power: Callable[[float], float], offset: float = 0.0) -> float | None:
-    """The smallest effect with enough power, plus an offset, for a power that grows with it."""
-    from scipy.optimize import brentq
-
-    high = 1.0
-    while power(high) < TARGET:
-        high *= 2
-        if high > 1e6:
-            return None
-    return offset + float(brentq(lambda e: power(e) - TARGET, 1e-9, high, xtol=1e-4))
+    return Foresight(claim, detectable_ratio(seeds, alpha=alpha), unit, alpha, None)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ablate.stats.bootstrap import Resamples
 from ablate.stats.comparison import Comparison
 from ablate.stats.draft import Draft, draft
 from ablate.stats.finding import Finding
@@ -36,6 +37,10 @@ class Terms(Protocol):
     def generators(self) -> Callable[[str], np.random.Generator]:
         """A generator of its own for each name."""
 
+    @property
+    def resamples(self) -> Resamples:
+        """Resamples of seeds that all findings share."""
+
 
 def take(
     terms: Terms,
@@ -56,6 +61,7 @@ def take(
         level=look_level(terms.level, look.share),
         margin=terms.margin,
         rng=terms.generators(f"{base.id}/{look.num_seeds}"),
+        resamples=terms.resamples,
     )
     early = made.finding.details.get("skewed", False) and look.num_seeds < SKEWED_FROM
     return _untested(made) if look.share == 0 or early else made

@@ -147,6 +147,7 @@ class _Engine:
         trials: id of each trial that was sent there -> what those that see its batches share.
         answer: the pending answer about its capacity.
         is_ready: whether it has ever answered.
+        is_lost: whether it cannot be started, nor again.
         idle_since: when its last trial ended.
     """
 
@@ -157,6 +158,7 @@ class _Engine:
     trials: dict[str, tuple[object, ...]] = field(default_factory=dict)
     answer: Any = None
     is_ready: bool = False
+    is_lost: bool = False
     asked: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
 
@@ -228,7 +230,8 @@ class SharedEngines:
         now = time.monotonic()
         for engine in self._all[:]:
             self._hear(engine, now)
-            if not engine.trials and now - engine.idle_since > IDLE_SECONDS:
+            is_idle = not engine.trials and now - engine.idle_since > IDLE_SECONDS
+            if engine.is_lost or is_idle:
                 self._all.remove(engine)
                 ray.kill(engine.actor)
 
@@ -242,8 +245,9 @@ class SharedEngines:
         if engine.answer is not None and ray.wait([engine.answer], timeout=0)[0]:
             try:
                 told = ray.get(engine.answer)
-            except ray.exceptions.RayActorError:
-                told = None  # It is being started again.
+            except ray.exceptions.RayActorError as error:
+                # Else it is being started again.
+                told, engine.is_lost = None, error.actor_init_failed
             engine.answer = None
             if told is not None:
                 engine.capacity, engine.is_ready = told, True

@@ -14,7 +14,7 @@ from trials.places import Assignment
 from trials.spec import TrialResult
 
 DEATHS = 3
-"""A trial whose engine dies this often under it is recorded as crashed."""
+"""A trial whose engine dies this often under it, and gets no further in between, has crashed."""
 RETURN_SECONDS = 600.0
 """How long a job waits for its engine to be started again, on another node if need be."""
 PAUSE_SECONDS = 1.0
@@ -66,8 +66,9 @@ class SharedStay:
     """A trial at an engine that others share.
 
     An engine that died is started again by Ray; the trial then continues there from its last
-    checkpoint. After its second death under a trial that one trains alone, so that the next
-    death tells whose fault it was.
+    checkpoint. After two deaths at which the trial had come no further it trains alone there, so
+    that the next one tells whose fault it was. An engine that cannot start at all is not waited
+    for.
     """
 
     def __init__(self, assignment: Assignment, engine: str) -> None:
@@ -75,6 +76,7 @@ class SharedStay:
         self._assignment = json.dumps(assignment.to_json())
         self._name = engine
         self._deaths = 0
+        self._step = 0
         self._has_joined = False
 
     def next(self) -> Message:
@@ -84,23 +86,30 @@ class SharedStay:
             try:
                 told = self._hear()
                 if told is not None:
+                    self._note_step(told)
                     return told
                 why = "it was started again"
             except (RayActorError, ValueError) as error:
+                if getattr(error, "actor_init_failed", False):
+                    return _crashed(f"its engine cannot start: {_line(error, -1)}")
                 # A name that is not known belongs to an engine that is being started again.
                 if gone is None or self._has_joined:
                     gone = time.monotonic()
                 if time.monotonic() - gone > RETURN_SECONDS:
                     raise
-                why = _first_line(error)
+                why = _line(error, 0)
             if self._has_joined:
                 self._deaths += 1
                 self._has_joined = False
             if self._deaths >= DEATHS:
-                reason = f"its engine's process died {DEATHS} times: {why}"
-                result = TrialResult(status="crashed", reason=reason)
-                return {"progress": None, "result": result.to_json()}
+                return _crashed(f"its engine's process died {DEATHS} times: {why}")
             time.sleep(PAUSE_SECONDS)
+
+    def _note_step(self, told: Message) -> None:
+        """Forget earlier deaths once the trial is further than at any of them."""
+        step = (told["progress"] or {}).get("step", 0)
+        if step > self._step:
+            self._step, self._deaths = step, 0
 
     def _hear(self) -> Message | None:
         """The next message; None from an engine that does not know the trial any more."""
@@ -133,6 +142,11 @@ def placed(told: Message) -> Message:
     return {**told, "result": {**result, "environment": {**result["environment"], **where}}}
 
 
-def _first_line(error: Exception) -> str:
+def _crashed(reason: str) -> Message:
+    return {"progress": None, "result": TrialResult(status="crashed", reason=reason).to_json()}
+
+
+def _line(error: Exception, number: int) -> str:
+    """One line of a message."""
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    return lines[number][:300] if lines else type(error).__name__

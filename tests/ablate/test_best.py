@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ablate import frame
-from ablate.best import best
+from ablate.best import Choice, best, choose
+from ablate.configurations import configurations
 from trials.errors import UserError
 
 SEEDS = (1, 2, 3, 4)
@@ -276,3 +277,15 @@ def test_a_trial_that_two_studies_show_counts_once() -> None:
     other = [{**row, "study": "other", "trial_id": f"o{row['seed']}"} for row in rows]
     found = best(table(first, second, third, other))
     assert list(zip(found["study"], found["n"], strict=True)) == [("second", 4), ("other", 4)]
+
+
+def test_what_a_study_has_not_trained_yet_hides_nothing_of_another() -> None:
+    rows = confirm("lora 8", 1e-3, [0.50, 0.52, 0.54, 0.56])
+    rows = [{**row, "trial_id": f"t{row['seed']}"} for row in rows]
+    waiting = {"status": "missing", "score": None}
+    first = [{**row, "study": "first", **(waiting if row["seed"] > 2 else {})} for row in rows]
+    second = [{**row, "study": "second"} for row in rows[:3]]
+    apart = pd.concat([configurations(table(first)), configurations(table(second))])
+    for found in (choose(apart, Choice()), best(table(first, second))):
+        counts = dict(zip(found["study"], found["n"], strict=True))
+        assert (counts["second"], counts.get("first", 0)) == (3, 0)

@@ -36,11 +36,22 @@ def test_each_cell_says_what_it_was_given_and_found(tmp_path: Path) -> None:
     scores = [t.result_json["scores"]["held_out"]["accuracy"] for t in trials  # type: ignore[index]
               if t.status == "finished"]  # fmt: skip
     assert lora["complete"] == len(scores)
-    assert lora["device_seconds"] == 3.0 * len(scores)
+    assert lora["device_seconds"] == 3.0 * len(scores) + 1.0 * lora["pruned"]
     assert lora["expected_best"] == expected_best(scores, 6 - len(scores), most=6)
     assert (tlora["complete"], tlora["failed"], tlora["expected_best"]) == (0, 6, [None] * 6)
     assert tlora["chosen"] == []
     json.dumps(found, allow_nan=False)
+
+
+def test_what_another_study_trained_took_no_time_of_this_one(tmp_path: Path) -> None:
+    made, state = ran(tmp_path)
+    before = certificate(made, state, FACTS)["cells"][0]
+    trial = state.trials[state.asks[made.cells[0].key][0].trials[0]]
+    trial.reused_from = "other"
+    after = certificate(made, state, FACTS)["cells"][0]
+    assert trial.result_json is not None
+    assert after["reused"] == before["reused"] + 1
+    assert after["device_seconds"] == before["device_seconds"] - trial.result_json["seconds"]
 
 
 def test_shrinkage_compares_search_and_fresh_seeds_on_one_split(tmp_path: Path) -> None:

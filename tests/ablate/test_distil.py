@@ -168,3 +168,16 @@ def test_a_source_that_was_chosen_otherwise_is_named(tmp_path: Path) -> None:
     chosen = [row("lora rank=4", "cola"), row("lora rank=4", "rte", learning_rate=1e-3)]
     with pytest.raises(UserError, match="start"):
         write(chosen, tmp_path, study)
+
+
+def test_a_tuned_list_is_what_was_chosen(tmp_path: Path) -> None:
+    """Tables tell a list as text."""
+    space = {"freeze": {"choices": [["a_aux"], ["a_aux", "b_aux"]]}}
+    study = keys(arms=[{"method": "lora_mini"}], baselines=[], claims=[],
+                 tune={**KEYS["tune"], "space": space})  # fmt: skip
+    chosen = {
+        "study": "first", "arm": "lora_mini", "task": "cola", "backbone": "tiny",
+        "label": "lora_mini", "trials": ["x"], "tune.freeze": "a_aux+b_aux",
+    }  # fmt: skip
+    made = write([chosen], tmp_path, study)
+    assert made["arms"][0]["freeze"] == ["a_aux", "b_aux"]

@@ -189,6 +189,17 @@ def test_plain_values() -> None:
     assert [frame.plain(v) for v in values] == [8, None, None, "a_aux+b_aux", True, "x", 0.5]
 
 
+def test_a_tuned_list_is_told_as_a_factor_is() -> None:
+    rows = [
+        {"arm": "a", "seed": seed, "score": 0.5, "stage": "search", "tune.freeze": freeze}
+        for seed in (0, 1)
+        for freeze in (["a_aux"], ["a_aux", "b_aux"], None)
+    ]
+    table = frame.check(pd.DataFrame(rows))
+    assert len(table) == 6
+    assert set(table["tune.freeze"].dropna()) == {"a_aux", "a_aux+b_aux"}
+
+
 def test_one_trial_told_twice_counts_once() -> None:
     twice = pd.concat([ROWS.assign(trial_id=list("abcd"))] * 2)
     assert len(frame.check(twice)) == 4
@@ -224,6 +235,21 @@ def test_a_trial_of_two_studies_is_one_measurement(
     found = {str(study): list(part["seed"]) for study, part in table.groupby("study")}
     assert found == kept
     assert table["trial_id"].is_unique
+
+
+def test_a_trial_that_one_study_has_not_finished_is_the_measurement_of_another() -> None:
+    """The first plans four trials and has finished one; the second has finished two of them."""
+    rows = [
+        {"study": study, "arm": "a", "method": "m", "seed": seed, "trial_id": f"t{seed}",
+         "score": seed / 10 if seed < finished else None,
+         "status": "finished" if seed < finished else "missing"}
+        for study, planned, finished in (("one", 4, 1), ("two", 2, 2))
+        for seed in range(planned)
+    ]  # fmt: skip
+    table = frame.check(pd.DataFrame(rows))
+    assert table["trial_id"].is_unique
+    found = table.dropna(subset="score")
+    assert list(zip(found["study"], found["seed"], strict=True)) == [("two", 0), ("two", 1)]
 
 
 def test_a_cell_whose_trials_all_stay_elsewhere_is_not_there_with_its_search() -> None:

@@ -181,6 +181,14 @@ def test_a_report_after_the_end_changes_nothing(folder: Path) -> None:
     assert fold(read(folder)).trials[A].progress == ()
 
 
+def test_a_trial_that_starts_here_is_this_studys_own(folder: Path) -> None:
+    """Its driver was killed while it took it over, and the other study has gone since."""
+    write(folder, (plan(1), journal.reused(A, "other")))
+    assert fold(read(folder)).trials[A].reused_from == "other"
+    write(folder, (journal.started(A, 1),))
+    assert fold(read(folder)).trials[A].reused_from is None
+
+
 def test_a_trial_planned_again_keeps_what_it_has(folder: Path) -> None:
     write(folder, (plan(1, ask=0), journal.started(A, 1), plan(1, ask=1)))
     trial = fold(read(folder)).trials[A]

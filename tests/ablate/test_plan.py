@@ -635,12 +635,14 @@ def test_kinds_of_claims_and_of_tests(kind: str, test: str) -> None:
 
 def test_a_claims_own_margin_and_least_gain() -> None:
     equivalent = {**SHIM, "kind": "equivalent", "margin": 0.2}
-    planned = claimed({**SHIM, "by": 1.5}, equivalent, margin=0.5)
-    assert [c.by for c in planned.comparisons] == [1.5, 0.0]
+    worse = {**SHIM, "kind": "worse", "by": 1.5}
+    planned = claimed({**SHIM, "by": 1.5}, equivalent, worse, margin=0.5)
+    assert [c.by for c in planned.comparisons] == [1.5, 0.0, -1.5]
     assert planned.comparisons[1].margin == 0.2
     assert [claim.sentence for claim in planned.claims] == [
         "shim is better than lora by 1.5 or more on mrpc (roberta-base)",
         "shim is equivalent to lora within 0.2 on mrpc (roberta-base)",
+        "shim is worse than lora by 1.5 or more on mrpc (roberta-base)",
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from mini_study import Ran
 
 from ablate import api, frame
-from ablate.predictions import by_example, errors, hits, read, scores, splits
+from ablate.predictions import Stored, by_example, errors, hits, read, scores, splits
 from ablate.stats.cells import Cell, collect
 from trials.errors import UserError
 from trials.spec import predictions_file
@@ -104,6 +104,26 @@ def test_a_cell_without_predictions_is_empty_and_says_which_seeds(tmp_path: Path
     for nothing in (cell({1: "gone"}), cell({}, scores={1: 0.5}), cell({1: "x"}, split=None)):
         found = by_example(nothing, tmp_path)
         assert (found.values.shape, found.missing) == ((0, 0), (1,))
+
+
+def test_a_reader_gives_label_ids_by_seed_of_what_is_there_and_whole(tmp_path: Path) -> None:
+    write(tmp_path / "x", ROWS)
+    write(tmp_path / "torn", ROWS)
+    torn = tmp_path / "torn" / predictions_file("test")
+    torn.write_bytes(torn.read_bytes()[:-9])
+    stored = Stored(tmp_path, {"t": ["нет", "да"]})
+    found = stored(cell({3: "x", 4: "torn", 5: "gone"}))
+    assert list(found) == [3]
+    assert (found[3].ids, found[3].num_labels) == (("test-0", "test-1"), 2)
+    assert (found[3].labels.tolist(), found[3].said.tolist()) == ([1.0, 1.0], [1.0, 0.0])
+    assert stored(cell({3: "x"}, split=None)) == {}
+
+
+def test_a_reader_gives_numbers_of_a_regression(tmp_path: Path) -> None:
+    write(tmp_path / "x", [{"id": "a", "label": 2, "prediction": 1.5, "outputs": [1.5]}])
+    (found,) = Stored(tmp_path, {"t": []})(cell({0: "x"})).values()
+    assert (found.labels.tolist(), found.said.tolist()) == ([2.0], [1.5])
+    assert found.num_labels is None
 
 
 def test_trials_of_other_examples_do_not_align(tmp_path: Path) -> None:

@@ -164,6 +164,11 @@ def test_of_several_studies_each_trial_counts_once(
     both = pd.concat([first, first.assign(study="second")], ignore_index=True)
     monkeypatch.setattr(queries, "read", lambda *_, **__: both)
     assert len(queries.results()) == len(first)
+    waiting = first.assign(study="waiting", status="missing", score=float("nan"))
+    both = pd.concat([waiting, first], ignore_index=True)
+    monkeypatch.setattr(queries, "read", lambda *_, **__: both)
+    assert queries.results()["score"].notna().sum() == first["score"].notna().sum()
+    both = pd.concat([first, first.assign(study="second")], ignore_index=True)
     from ablate import configurations
 
     monkeypatch.setattr(

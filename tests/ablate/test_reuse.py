@@ -1,11 +1,15 @@
 """Trials of other studies of the store: found, their files at hand, damage passed over."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fake_training import nobody_crashes, planned, undisturbed
 
-from ablate.journal import State
+from ablate import runner
+from ablate.journal import State, Trial
 from ablate.reuse import Library
 from ablate.store import StudyFolder
 from trials.spec import TrialResult
@@ -50,6 +54,10 @@ def test_a_finished_trial_comes_with_its_reports_and_files(
     assert (own.trial(identity) / FILES["adapter"]).is_file(), "the other study may tidy up"
 
 
+def needy_files(folder: StudyFolder, identity: str) -> list[Path]:
+    return list(StudyFolder(folder.path.parent / "needy").trial(identity).rglob("*"))
+
+
 def test_what_the_other_study_did_not_keep_is_not_promised(
     other: tuple[StudyFolder, State], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +67,10 @@ def test_what_the_other_study_did_not_keep_is_not_promised(
     found = Library(StudyFolder(folder.path.parent / "mine")).take(identity)
     assert found is not None
     assert set(found.result.files) == {"predictions_validation"}
+    needy = Library(StudyFolder(folder.path.parent / "needy"))
+    assert needy.take(identity, {"adapter"}) is None, "what others start from is trained again"
+    assert not needy_files(folder, identity)
+    assert needy.take(identity, {"predictions_validation"}) is not None
 
 
 def test_nothing_is_taken_from_oneself_or_where_nothing_is(
@@ -81,3 +93,29 @@ def test_a_damaged_journal_of_another_study_stops_nothing(
     segment = next(folder.journal.glob("*.jsonl"))
     segment.write_bytes(b"{}\n" + segment.read_bytes())
     assert Library(StudyFolder(folder.path.parent / "mine")).take(identity) is None
+
+
+def test_only_what_others_start_from_is_of_no_use_without_its_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, set[str]] = {}
+
+    def take(self: Library, identity: str, needed: Iterable[str] = ()) -> None:
+        asked[identity] = set(needed)
+
+    monkeypatch.setattr(Library, "take", take)
+    stages = {"begins": ("source", "confirm"), "searches": ("source", "search"),
+              "ends": ("other", "confirm")}  # fmt: skip
+    trials = {
+        name: Trial(name, {"stage": stage}, cell, None, None, 1, False)
+        for name, (cell, stage) in stages.items()
+    }
+    plan: Any = SimpleNamespace(study=SimpleNamespace(reuse=True), sources={"source"})
+    elsewhere = runner._elsewhere(plan, StudyFolder(tmp_path), State(trials=trials))
+    for name in stages:
+        elsewhere(name)
+    assert asked == {"begins": {"adapter"}, "searches": set(), "ends": set()}
+    plan.study.reuse = False
+    asked.clear()
+    runner._elsewhere(plan, StudyFolder(tmp_path), State(trials=trials))("begins")
+    assert not asked

@@ -663,6 +663,15 @@ def test_under_seconds_a_finite_space_ends_and_does_not_repeat_for_ever() -> Non
     assert made.spent()
 
 
+def test_under_seconds_a_known_answer_takes_none() -> None:
+    """45 seconds at 10 each are five of six values, however often those are asked again."""
+    space = {"alpha": {"choices": [1, 2, 4, 8, 16, 32]}}
+    options: dict[str, Any] = {"sampler": "random", "parallel": 1, "budget": 99, "seconds": 45.0}
+    made = [timed(tuner(space, cell=cell, **options)) for cell in "abcd"]
+    assert [len({ask.values["alpha"] for ask in one.asks}) for one in made] == [5] * 4
+    assert any(len(one.asks) > 5 for one in made), "some were asked again"
+
+
 def test_asks_that_take_no_time_end_with_their_number() -> None:
     made = tuner(budget=7, seconds=5.0)
     while made.ready():

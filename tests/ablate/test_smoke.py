@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mini_study import keys
 
-from ablate import api, cli
+from ablate import api, cli, smoke
 from ablate.smoke import read
 
 
@@ -51,3 +51,38 @@ def test_a_cell_that_does_not_come_through_is_named(
         ("crashed", "no such thing", None)
     }
     assert not list(read(study.folder))
+
+
+def test_a_cell_that_starts_from_another_starts_from_what_that_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trials.spec import TrialResult
+    from trials.training import engine
+
+    second, first = "tiny_paraphrase", "tiny_acceptability"
+    changes: dict[str, Any] = {
+        "tasks": [second, first], "arms": [{"method": "lora"}], "claims": [], "baselines": [],
+        "tune": None,
+        "overrides": [{"when": {"task": second}, "train": {"start_from": {"task": first}}}],
+    }  # fmt: skip
+    given: list[Any] = []
+
+    class Event:
+        progress = None
+        result = TrialResult(status="finished", files={})
+
+    monkeypatch.setattr(engine, "train", lambda one: iter([given.append(one), Event][1:]))
+    monkeypatch.setattr(smoke, "_exported", lambda *_: "peft LoRA")
+    study = api.load(keys(**changes), store=str(tmp_path / "store"), device="cpu")
+    assert [item.status for item in study.smoke()] == ["finished", "finished"]
+    assert [one.spec.task for one in given] == [first, second]
+    assert given[0].spec.source is None
+    assert given[1].spec.source == given[0].spec.id
+    assert given[1].source == given[0].folder
+
+    Event.result = TrialResult(status="crashed", reason="no such thing")
+    given.clear()
+    of_first, of_second = study.smoke()
+    assert (of_first.status, of_first.reason) == ("crashed", "no such thing")
+    assert str(of_second.reason).endswith(", which it starts from, failed")
+    assert len(given) == 1

@@ -8,12 +8,17 @@ from ablate.spent import spent
 from ablate.state import Trial
 
 
-def trial(seconds: float | None, reported: float | None = None, device: str = "cpu") -> Trial:
+def trial(
+    seconds: float | None,
+    reported: float | None = None,
+    device: str = "cpu",
+    reused: str | None = None,
+) -> Trial:
     result: dict[str, Any] | None = {"seconds": seconds, "device": device}
     return Trial(
         id="t", spec_json={}, cell="c", ask=None, rank=None, revision=1, late=False,
         reports={} if reported is None else {1: {"seconds": 0.5}, 2: {"seconds": reported}},
-        result_json=None if seconds is None else result,
+        result_json=None if seconds is None else result, reused_from=reused,
     )  # fmt: skip
 
 
@@ -23,6 +28,11 @@ def test_every_trial_counts_as_far_as_it_got() -> None:
     assert found.devices == ("cpu",)
     assert (found.num_claims, found.num_decided, found.seconds_per_decided) == (None, 0, None)
     assert str(found) == "0.00361 device-hours (13 s on cpu)"
+
+
+def test_what_another_study_trained_was_spent_there() -> None:
+    found = spent([trial(10.0), trial(3600.0, device="H200", reused="other")], None)
+    assert (found.seconds, found.devices) == (10.0, ("cpu",))
 
 
 @pytest.mark.parametrize(

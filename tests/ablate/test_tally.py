@@ -152,6 +152,15 @@ def test_where_each_cell_stands(record: Record) -> None:
     assert second.best is None, "a pruned ask has no score"
 
 
+def test_where_fewer_asks_have_a_score_than_are_to_be_confirmed_those_are_all() -> None:
+    made = Record(planned(confirm={"seeds": 2, "top": 2}))
+    made.ask(0, 0, TrialResult(status="crashed", reason="no luck"))
+    made.ask(0, 1, done(0.6, "held_out"))
+    made.choose(0)
+    made.confirm(0, 0, done(0.5, "held_out", "validation"))
+    assert made.standings()[0].confirm == (1, 2)
+
+
 def test_a_running_trial_is_counted(record: Record) -> None:
     (waiting,) = [t for t in record.state.trials.values() if t.status == "waiting"]
     record.add(journal.started(waiting.id, 1))
@@ -183,3 +192,4 @@ def test_a_trial_that_was_asked_and_never_planned_breaks_nothing(record: Record)
     state.apply(Event(1, 0.0, ask.kind, ask.data))
     assert tally.stale_trials(other, state) == []
     assert tally.standings(other, state, FACTS)[0].search == (0, 2)
+    assert not tally.has_searched(state, other.cells[0])

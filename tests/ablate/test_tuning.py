@@ -7,6 +7,7 @@ import pytest
 
 from ablate import tuning
 from ablate.plan import Plan, plan
+from ablate.state import Ask, Revision, State
 from ablate.study import Study
 from ablate.tally import TaskFacts
 from trials.errors import UserError
@@ -102,3 +103,15 @@ def test_a_default_objective_leaves_cells_and_digests_as_they_were() -> None:
     assert plain.study.to_json()["tune"]["budget"] == {"trials": 4}
     other = planned(objectives=["primary", "trainable_parameters"])
     assert not {c.key for c in plain.cells} & {c.key for c in other.cells}
+
+
+def test_what_an_earlier_study_asked_and_never_planned_teaches_nothing() -> None:
+    """What a kill between the two events leaves."""
+    made = planned()
+    cell = made.cells[0]
+    contents = {"names": [cell.name], "cells": ["earlier"]}
+    earlier = State(
+        revisions=[Revision(1, {}, "d", (), False, {}, contents, 0.0)],
+        asks={"earlier": [Ask(0, {"learning_rate": 1e-3, "alpha": 8}, ("a" * 64,))]},
+    )
+    assert tuning.warm(made, FACTS, State(), earlier) == {}

@@ -21,8 +21,8 @@ from raced import RACED
 import ablate
 from ablate import api, journal
 from ablate.journal import Event, State
-from ablate.limits import device_seconds
 from ablate.runner import Options
+from ablate.spent import device_seconds
 
 ROOT = Path(ablate.__file__).parents[1]
 
@@ -208,7 +208,7 @@ def test_killed_and_started_again_it_is_the_study_that_was_never_killed(scratch:
     assert sum(t.final for t in cut.trials.values()) > 0 or cut.open_trials()
 
     # A second time it stops at what it may cost, which is little more than it has cost by then.
-    limit = device_seconds(cut) + 0.3
+    limit = device_seconds(cut.trials.values()) + 0.3
     priced = ("--price-per-gpu-hour", 3600, "--max-cost", limit)
     stopped = ablate_command(scratch, *run, *priced)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr

@@ -60,6 +60,11 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether texts follow these: to be learned, or to be written."""
+        return self.targets is not None or self.generation is not None
+
     def num_terms(self, rows: Sequence[int]) -> int:
         """Terms of the loss of some examples: themselves, or the tokens that are learned."""
         return len(rows) if self.targets is None else sum(len(self.targets[row]) for row in rows)

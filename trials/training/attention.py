@@ -1,9 +1,10 @@
-"""Dropout on attention probabilities, each trial's from its own stream.
+"""Attention of members that share a pass: padding around it alone, and dropout of each trial's own.
 
-The fused attention of torch draws from the global generator, one mask for the whole pack. So in a
-pass that drops something, attention goes through a function of ours, with the probabilities in
-memory and a mask drawn for each member at its own unpadded shape. In any other pass nothing is
-changed: the backbone runs the attention it was loaded with.
+Where tokens lie side by side, each example's are brought together for its attention and back: the
+backbone then runs the attention it was loaded with. The fused attention of torch draws from the
+global generator, one mask for the whole pack. So in a pass that drops something, attention goes
+through a function of ours, with the probabilities in memory and a mask drawn for each member at
+its own unpadded shape.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +18,13 @@ from torch import Tensor, nn
 from trials.backbones import Backbone
 from trials.errors import UserError
 from trials.families import FAMILIES
+from trials.training.layout import Layout
 
-NAME = "ablate_dropout"
-"""How the attention function is registered with transformers."""
+NAME = "ablate"
+"""How the attention function of ours is registered with transformers."""
+
+FUSED = "ablate_sdpa"
+"""How the one of torch is, with places for padding."""
 
 WORKING = ("sdpa", "eager")
 """Implementations that the function equals where nothing is dropped."""
@@ -54,13 +59,26 @@ def refuse_unsupported(backbone: Backbone) -> None:
         )
 
 
-class AttentionDropout:
-    """The place of a backbone's attention where dropout happens."""
+def unpads(backbone: Backbone) -> bool:
+    """Whether tokens can lie side by side in a backbone's layers.
+
+    That takes an attention that goes through a function, and maps that see no positions: DeBERTa's
+    attention and the biases of T5's are by the distance of two places.
+    """
+    family, found = backbone.family, backbone.model.config._attn_implementation
+    return family.attention == "interface" and len(family.layers) == 1 and found in WORKING
+
+
+class Attention:
+    """The attention of one backbone."""
 
     def __init__(self, backbone: Backbone) -> None:
+        self.unpads = unpads(backbone)
+        self._is_fused = backbone.model.config._attn_implementation == "sdpa"
         self._paths: dict[nn.Module, str] = {}
         self._configs: list[Any] = []
         self._draw: Draw | None = None
+        self._layout: Layout | None = None
         if backbone.family.attention == "interface":
             _register()
             self._paths = {module: path for path, module in backbone.model.named_modules()}
@@ -68,34 +86,46 @@ class AttentionDropout:
             self._configs = list({id(c): c for c in configs if c is not None}.values())
 
     @contextmanager
-    def dropping(self, draw: Draw | None) -> Iterator[None]:
-        """While it is open, attention drops what `draw` says.
+    def during(self, draw: Draw | None = None, layout: Layout | None = None) -> Iterator[None]:
+        """While it is open, attention drops what `draw` says and reads tokens as they lie.
 
-        Nothing changes with None, and where dropout is a module of the backbone's own.
+        Nothing changes with neither, and where dropout is a module of the backbone's own.
         """
-        if draw is None or not self._configs:
+        if (draw is None and layout is None) or not self._configs:
             yield
             return
         before = [config._attn_implementation for config in self._configs]
-        self._draw = draw
+        self._draw, self._layout = draw, layout
         token = _current.set(self)
         for config in self._configs:
-            config._attn_implementation = NAME
+            config._attn_implementation = FUSED if draw is None and self._is_fused else NAME
         try:
             yield
         finally:
             for config, implementation in zip(self._configs, before, strict=True):
                 config._attn_implementation = implementation
             _current.reset(token)
-            self._draw = None
+            self._draw = self._layout = None
 
     def mask(self, module: nn.Module, probabilities: Tensor) -> Tensor | None:
         """What multiplies the probabilities of one attention, (K · B, N, L, L)."""
-        assert self._draw is not None
-        return self._draw(probabilities, self._paths[module])
+        return None if self._draw is None else self._draw(probabilities, self._paths[module])
+
+    def apart(
+        self, function: Any, module: nn.Module, query: Tensor, key: Tensor, value: Tensor,
+        attention_mask: Tensor | None, **more: Any,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """An attention function over padded examples, whose tokens may lie side by side."""
+        layout = self._layout
+        if layout is not None:
+            query, key, value = (
+                layout.part(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)
+            )
+        made, probabilities = function(module, query, key, value, attention_mask, **more)
+        return (made if layout is None else layout.join(made)), probabilities
 
 
-_current: ContextVar[AttentionDropout] = ContextVar("attention_dropout")
+_current: ContextVar[Attention] = ContextVar("attention")
 
 
 def attend(
@@ -142,12 +172,18 @@ def attend(
 
 
 def _register() -> None:
-    """Make the function known to transformers, with the additive mask of eager attention.
+    """Make the functions known to transformers, each with the mask that it reads.
 
     A name without a mask function would get no mask at all, padding included.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import eager_mask, sdpa_mask
 
-    AttentionInterface.register(NAME, attend)
+    def apart(function: Any) -> Any:
+        return lambda *given, **more: _current.get().apart(function, *given, **more)
+
+    AttentionInterface.register(NAME, apart(attend))
     AttentionMaskInterface.register(NAME, eager_mask)
+    AttentionInterface.register(FUSED, apart(sdpa_attention_forward))
+    AttentionMaskInterface.register(FUSED, sdpa_mask)

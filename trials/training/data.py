@@ -7,7 +7,7 @@ same batches, and a resumed trial needs no saved cursor.
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Batch:
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
         labels: (B,) integers of classes, or float values; (B, O) places of tokens; (n,) tokens that
             are learned.
+        lengths: tokens of each example; 1 of a text without any, which its padding stands for.
         places: (2, n) row and place of the state that each of those is read off; None where no
             token is learned.
         decoder_ids: (B, T) what a decoder of its own reads; None where there is none.
@@ -38,6 +39,7 @@ class Batch:
     attention_mask: Tensor
     token_type_ids: Tensor | None
     labels: Tensor
+    lengths: tuple[int, ...]
     places: Tensor | None = None
     decoder_ids: Tensor | None = None
 
@@ -59,14 +61,13 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     types = None if data.types is None else torch.from_numpy(data.types[places] * within)
     ids = torch.from_numpy(np.where(within, data.tokens[places], pad_id))
     mask = torch.from_numpy(within.astype(np.int64))
-    if data.targets is not None:
-        return _learned(data, rows, ids, mask, pad_id)
-    labels = () if data.generation is not None else [data.labels[r] for r in rows]
-    return Batch(ids, mask, types, torch.tensor(labels))
+    labels = () if data.reads_words else [data.labels[r] for r in rows]
+    batch = Batch(ids, mask, types, torch.tensor(labels), tuple(np.maximum(lengths, 1).tolist()))
+    return batch if data.targets is None else _learned(data, rows, batch, pad_id)
 
 
-def _learned(data: Encoded, rows: Sequence[int], ids: Tensor, mask: Tensor, pad_id: int) -> Batch:
-    """A batch whose labels are tokens: each is read off the state of the token before it."""
+def _learned(data: Encoded, rows: Sequence[int], batch: Batch, pad_id: int) -> Batch:
+    """A batch with tokens as labels: each is read off the state of the token before it."""
     assert data.targets is not None
     targets = [data.targets[row] for row in rows]
     decoder_ids, starts = None, [0] * len(rows)
@@ -89,7 +90,7 @@ def _learned(data: Encoded, rows: Sequence[int], ids: Tensor, mask: Tensor, pad_
         for step in range(len(learned))
     ]
     labels = torch.tensor([token for learned in targets for token in learned])
-    return Batch(ids, mask, None, labels, torch.tensor(places).T, decoder_ids)
+    return replace(batch, labels=labels, places=torch.tensor(places).T, decoder_ids=decoder_ids)
 
 
 def token_places(data: Encoded, rows: Sequence[int], live: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from trials.backbones import Backbone
 from trials.errors import UserError
 from trials.training import disentangled
-from trials.training.attention import AttentionDropout
+from trials.training.attention import Attention
 from trials.training.passes import run_through
 
 Kind = Literal["probabilities", "positions", "off"]
@@ -68,7 +68,7 @@ def _num_direct(backbone: Backbone) -> int:
     model = backbone.model
     ids = torch.zeros((1, 2), dtype=torch.long, device=next(model.parameters()).device)
     calls = _Calls()
-    with _training(model), AttentionDropout(backbone).dropping(_nothing), calls:
+    with _training(model), Attention(backbone).during(_nothing), calls:
         run_through(backbone, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
     return calls.number
 

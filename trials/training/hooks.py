@@ -1,7 +1,8 @@
 """How updates, heads and dropout reach a backbone that stays as it is: by forward hooks.
 
 Shapes: K members, B examples of a member (padded), L tokens (padded), I inputs, O outputs, R rank.
-Activations have the members one after another on the batch axis: (K · B, L, I).
+Activations have the members one after another on the batch axis: (K · B, L, I). Within the layers
+of most families they carry no padding: (K, N, I) with N tokens of a member.
 """
 
 import math
@@ -20,8 +21,10 @@ from trials.backbones import Backbone
 from trials.errors import UserError
 from trials.sites import map_shape, norm_width
 from trials.streams import generator
+from trials.training.attention import unpads
 from trials.training.disentangled import Positions, norms_of_positions
 from trials.training.dropouts import kinds_of
+from trials.training.layout import Layout
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
@@ -45,6 +48,7 @@ class Forward:
             made; empty where there is none, or where it has the encoder's length.
         states: (K · B, L, I) what stands for the embeddings' output where the layers that follow
             them are left out; None where nothing is.
+        layout: how tokens lie within the layers; None where those are padded as well.
         calls: how often each dropout has been reached in this pass.
     """
 
@@ -56,6 +60,7 @@ class Forward:
     training: bool = False
     decoder_shapes: Sequence[tuple[int, int]] = ()
     states: Tensor | None = None
+    layout: Layout | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
     def note_dense(self, site: str, part: Part, source: Tensor, made: Tensor) -> None:
@@ -83,7 +88,7 @@ class Forward:
         made.register_hook(note)
 
     def by_member(self, x: Tensor) -> Tensor:
-        """(K · B, [L,] F) as (K, B · [L ·] 1, F)."""
+        """(K · B, [L,] F) or (K, N, F) as (K, tokens, F)."""
         return x.reshape(len(self.members), -1, x.shape[-1])
 
     def through_head(self, path: str, x: Tensor) -> Tensor:
@@ -108,13 +113,13 @@ class Forward:
             x: (K · B, ...).
             place: name of the dropout.
             probabilities: one for each member.
-            own: each member's own shape; None where `x` is (K · B, [L,] F).
+            own: each member's own shape; None where `x` is (K · B, [L,] F) or (K, N, F).
         """
         if not self.training or not any(probabilities):
             return None
         self.calls[place] += 1
         if own is None:
-            own = [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self._shapes_at(place)]
+            own = self._own_shapes(x, place)
         if len(self.members) == 1 and own[0] == x.shape:
             return self._drawn(x, place, 0, probabilities[0], own[0]).to(x.dtype)
         parts = x.new_ones(len(self.members), -(-x.shape[0] // len(self.members)), *x.shape[1:])
@@ -123,6 +128,13 @@ class Forward:
                 drawn = self._drawn(x, place, k, p, shape)
                 parts[k][tuple(slice(size) for size in shape)].copy_(drawn)
         return parts.view(x.shape)
+
+    def _own_shapes(self, x: Tensor, place: str) -> list[tuple[int, ...]]:
+        """The part of activations that is each member's, without what fills them up."""
+        layout = self.layout
+        if layout is not None and x.dim() == 3 and x.shape[:2] == layout.joined:
+            return [(1, size, x.shape[-1]) for size in layout.sizes]
+        return [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self._shapes_at(place)]
 
     def _drawn(
         self, x: Tensor, place: str, k: int, probability: float, shape: tuple[int, ...]
@@ -209,6 +221,12 @@ class Hooks:
             # Last, for GPT-2's are a dropout: where states are known nothing is dropped before.
             path = f"{model.base_model_prefix}.{backbone.family.embeddings}"
             self._add(model.get_submodule(path), self._embeddings, path)
+        if unpads(backbone):
+            path = f"{model.base_model_prefix}.{backbone.family.layers[0]}"
+            layers = list(model.get_submodule(path).children())
+            for layer in layers:
+                self._handles.append(layer.register_forward_pre_hook(self._join, with_kwargs=True))
+            self._handles.append(layers[-1].register_forward_hook(self._part))
 
     def _add(self, module: nn.Module, hook: Any, path: str) -> None:
         self._handles.append(
@@ -316,6 +334,30 @@ class Hooks:
 
     def _embeddings(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         return None if self.current is None else self.current.states
+
+    def _join(
+        self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Takes the padding out of what a layer reads."""
+        layout = None if self.current is None else self.current.layout
+        if layout is None:
+            return None
+        x, *others = args
+        if x.shape[:2] == layout.padded:
+            x = layout.join(x)
+        if "position_embeddings" in named:
+            rotations = (r.expand(layout.padded[0], -1, -1) for r in named["position_embeddings"])
+            named = {**named, "position_embeddings": tuple(map(layout.join, rotations))}
+        return (x, *others), named
+
+    def _part(self, _: nn.Module, __: Any, output: Any) -> Any:
+        """Puts padding into what the last layer makes: heads look for places in it."""
+        layout = None if self.current is None else self.current.layout
+        if layout is None:
+            return None
+        if isinstance(output, tuple):
+            return (layout.part(output[0]), *output[1:])
+        return layout.part(output)
 
     def _dropout(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         if self.current is None:

@@ -107,15 +107,16 @@ def _footprint(config: Any, spec: TrialSpec, head: Head, length: int, depth: int
 def _batch(shape: tuple[int, int], head: Head, backbone: Backbone) -> Batch:
     """The most that a batch of so many tokens may ask: where words are learned, all of them are."""
     ids = torch.zeros(shape, dtype=torch.long)
+    lengths = (shape[1],) * shape[0]
     if head.reads != "words":
         labels = ids[:, 0] if head.reads == "text" else ids[:, :1].expand(-1, head.outputs)
-        return Batch(ids, torch.ones_like(ids), None, labels.clone())
+        return Batch(ids, torch.ones_like(ids), None, labels.clone(), lengths)
     rows, length = shape
     places = torch.stack(
         [torch.arange(rows).repeat_interleave(length), torch.arange(length).repeat(rows)]
     )
     decoder_ids = None if backbone.start_id is None else ids.clone()
-    return Batch(ids, torch.ones_like(ids), None, ids.flatten(), places, decoder_ids)
+    return Batch(ids, torch.ones_like(ids), None, ids.flatten(), lengths, places, decoder_ids)
 
 
 def places(pack: Pack, member: Member) -> int:

@@ -17,9 +17,10 @@ from torch.nn import functional
 from trials.backbones import Backbone
 from trials.families import TOKEN_HEAD
 from trials.tasks.base import Encoded
-from trials.training.attention import AttentionDropout
+from trials.training.attention import Attention
 from trials.training.data import Batch, collate, evaluation_rows, placed, token_places
 from trials.training.hooks import Forward, Hooks
+from trials.training.layout import Layout
 from trials.training.member import Member
 from trials.training.passes import logits_of, states_of, words_of
 from trials.training.prefix import Prefix, States
@@ -42,7 +43,7 @@ class Pack:
         self._prefix = Prefix(backbone, self.pad_id)
         self._stacker = Stacker()
         self._stepper = Stepper(self.device)
-        self.attention = AttentionDropout(backbone)
+        self.attention = Attention(backbone)
 
     def __enter__(self) -> "Pack":
         return self
@@ -192,13 +193,15 @@ class Pack:
             missing = size // len(batches)
             padded = [functional.pad(x, (0, 0, 0, 0, 0, missing - len(x))) for x in made]
             forward.states = torch.cat(padded)
+        if self.attention.unpads:
+            forward.layout = Layout.of([batch.lengths for batch in batches], self.device)
         draw = forward.attention_mask if forward.drops_attention else None
-        dropping = partial(self.attention.dropping, draw)
+        attending = partial(self.attention.during, draw, forward.layout)
         with (
             self._reached(forward),
             self._prefix.without(depth),
-            dropping(),
-            self._recomputed(forward, dropping),
+            attending(),
+            self._recomputed(forward, attending),
         ):
             if self.backbone.writes:
                 return self._words(inputs, batches)

@@ -26,6 +26,8 @@ def test_what_is_known_is_added_up_and_priced() -> None:
     assert "time      1:00:00 of device time at most, by 9 trials of lora" in said
     assert "cost      4.00 at 4 per GPU-hour (1.00 hours)" in said
     assert "warning" not in said
+    said = lines(expected(4, 100, 3600.0), price_per_gpu_hour=4.0, gpus_per_trial=0.5)
+    assert "cost      2.00 at 4 per GPU-hour (0.50 hours)" in said, "two trials share a GPU"
 
 
 def test_a_limit_that_will_be_met_is_said() -> None:

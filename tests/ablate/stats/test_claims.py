@@ -34,6 +34,13 @@ def test_rulings(kind: str, verdict: str, expected: str) -> None:
 def test_a_gain_short_of_the_claimed_one_contradicts_it() -> None:
     short = finding("undecided", details={"below_by": True})
     assert rule(Claim("c", "better", "s", ("f",)), [short]).verdict == "contradicted"
+    assert rule(Claim("c", "worse", "s", ("f",)), [short]).verdict == "undecided"
+
+
+def test_a_loss_short_of_the_claimed_one_contradicts_it() -> None:
+    short = finding("undecided", details={"above_by": True})
+    assert rule(Claim("c", "worse", "s", ("f",)), [short]).verdict == "contradicted"
+    assert rule(Claim("c", "better", "s", ("f",)), [short]).verdict == "undecided"
 
 
 def test_a_difference_beyond_the_margin_contradicts_equivalence() -> None:

@@ -48,21 +48,31 @@ def test_an_absent_p_counts_in_the_family(judge: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "estimate", "by", "ci_high", "expected"),
+    ("kind", "estimate", "by", "nearest_end", "expected"),
     [
         ("mean", -0.1, 0.0, -0.01, "worse"),
+        ("mean", 0.1, 0.0, 0.01, "better"),
         ("mean", 0.1, 0.5, 0.2, "undecided"),
         ("mean", -0.1, 0.5, -0.01, "worse"),
         ("mean", -0.1, 0.5, 0.01, "undecided"),
-        ("mean", -0.1, -0.5, 0.01, "better"),
+        ("mean", -0.1, -0.5, 0.01, "undecided"),
+        ("mean", -0.8, -0.5, -0.6, "worse"),
+        ("mean", 0.1, -0.5, 0.01, "better"),
+        ("mean", 0.1, -0.5, -0.01, "undecided"),
         ("variance", 0.1, 0.0, None, "more_variable"),
         ("variance", -0.1, 0.0, None, "less_variable"),
     ],
 )
 def test_which_side_a_rejection_favours(
-    judge: Callable[..., Any], kind: str, estimate: float, by: float, ci_high: float, expected: str
+    judge: Callable[..., Any],
+    kind: str,
+    estimate: float,
+    by: float,
+    nearest_end: float,
+    expected: str,
 ) -> None:
-    (seen,) = judge(0.001, kind=kind, estimate=estimate, by=by, ci_high=ci_high)
+    end = "ci_low" if estimate > 0 else "ci_high"
+    (seen,) = judge(0.001, kind=kind, estimate=estimate, by=by, **{end: nearest_end})
     assert seen.verdict == expected
 
 

@@ -73,6 +73,17 @@ def test_a_gain_must_exceed_what_was_claimed(table: Table) -> None:
     assert run(data, replace(CLAIM, by=0.02), claims=(BETTER,)).claims[0].verdict == "supported"
 
 
+def test_a_loss_must_exceed_what_was_claimed(table: Table) -> None:
+    """`worse` by so much is tested against a loss of so much, not against a gain."""
+    worse = Claim("c", "worse", "lora is worse than shim", ("c",))
+    sides = replace(CLAIM, treatment=("lora",), control=("shim",))
+    verdicts = {
+        by: run(table({"lora": LORA, "shim": SHIM}), replace(sides, by=by), claims=(worse,))
+        .claims[0].verdict for by in (0.0, -0.02, -0.2)
+    }  # fmt: skip
+    assert verdicts == {0.0: "supported", -0.02: "supported", -0.2: "contradicted"}
+
+
 def test_one_seed_gives_values_alone(table: Table) -> None:
     found = run(table({"lora": [0.5], "shim": [0.6]}), CLAIM, claims=(BETTER,))
     seen = only(found)

@@ -120,3 +120,16 @@ def test_the_race_sees_what_the_report_shows(
     assert one.sample.seeds == tuple(range(8))
     assert (one.finding.estimate, one.finding.p_value) == (told["estimate"], told["p_value"])
     assert (one.finding.ci_low, one.finding.ci_high) == (told["ci_low"], told["ci_high"])
+
+
+def test_the_looks_of_a_race_share_their_resamples_with_all_findings(table: Table) -> None:
+    """Two spreads on the same scores have the same interval, whatever their names."""
+    rng = np.random.default_rng(9)
+    asked = questions(table, rng.normal(0.6, 0.02, 12), rng.normal(0.6, 0.06, 12))
+    spread = replace(RACED, kind="variance")
+    raced, longer = (
+        ask(asked, [replace(spread, id=name)], [])[0].finding for name in ("m", "longer")
+    )
+    fixed = ask(asked, [replace(spread, looks=None)], [])[0].finding
+    assert (raced.ci_low, raced.ci_high) == (longer.ci_low, longer.ci_high)
+    assert (raced.ci_low, raced.ci_high) == (fixed.ci_low, fixed.ci_high)

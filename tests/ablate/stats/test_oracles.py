@@ -1,6 +1,6 @@
-"""Every statistic against an independent route: the values of `tests/oracles/statistics.json`.
+"""Every statistic against an independent route: the values of `tests/oracles/answers.json`.
 
-`tests/oracles/statistics.py` made them, with scipy, statsmodels, brute force and textbook examples;
+`tests/oracles/answers.py` made them, with scipy, statsmodels, brute force and textbook examples;
 nothing of `ablate` is used there.
 """
 
@@ -28,7 +28,7 @@ from ablate.stats.tasks import clustered, heterogeneity
 from ablate.stats.unpaired import compare_unpaired
 from ablate.stats.variance import compare_spread, compare_spread_unpaired
 
-FILE = Path(__file__).parents[2] / "oracles" / "statistics.json"
+FILE = Path(__file__).parents[2] / "oracles" / "answers.json"
 ORACLES = json.loads(FILE.read_text(encoding="utf-8"))
 
 

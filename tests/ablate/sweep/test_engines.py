@@ -49,6 +49,7 @@ class Actor:
         self.told: int | None = pack
         self.answers = True
         self.is_dead = False
+        self.never_was = False
         self.leave = SimpleNamespace(remote=self.left.append)
         self.capacity = SimpleNamespace(remote=lambda: self)
 
@@ -81,7 +82,7 @@ class FakeRay:
 
     def get(self, answer: Actor) -> int | None:
         if answer.is_dead:
-            raise RayActorError
+            raise RayActorError(actor_init_failed=answer.never_was)
         return answer.told
 
     def kill(self, actor: Actor) -> None:
@@ -258,6 +259,19 @@ def test_an_engine_that_does_not_know_or_is_dead_keeps_its_places(
         clock.now += 60
         trainers.look()
     assert trainers.num_places == 6
+
+
+def test_an_engine_that_cannot_start_gets_no_more_trials(ray: FakeRay, clock: Clock) -> None:
+    trainers = shared(at_most=1)
+    (first,) = go(trainers, trial(0))
+    ray.actors[0].is_dead = ray.actors[0].never_was = True
+    for _ in range(2):
+        clock.now += 60
+        trainers.look()
+    assert ray.killed == ray.actors[:1]
+    assert go(trainers, trial(1)) not in ([None], [first]), "another is tried in its stead"
+    trainers.ended(trial(0).spec.id)
+    assert len(ray.actors) == 2
 
 
 def test_engines_without_trials_are_let_go_after_a_while(ray: FakeRay, clock: Clock) -> None:

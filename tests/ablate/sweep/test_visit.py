@@ -107,10 +107,10 @@ def test_messages_come_as_the_engine_gives_them(process: Process) -> None:
 
 @pytest.mark.parametrize(
     ("deaths", "joins"),
-    [({0: 1}, [False, False]), ({2: 1}, [False, False]), ({1: 1, 3: 1}, [False, False, True]),
-     ({2: 2}, [False, False, True])],
+    [({0: 1}, [False, False]), ({2: 1}, [False, False]), ({1: 1, 3: 1}, [False, False, False]),
+     ({2: 2}, [False, False, True]), ({0: 2, 1: 2, 2: 2, 3: 2}, [False, *[False, True] * 4])],
 )  # fmt: skip
-def test_after_a_death_it_joins_again_and_after_the_second_alone(
+def test_after_a_death_it_joins_again_and_after_the_second_without_progress_alone(
     process: Process, deaths: dict[int, int], joins: list[bool]
 ) -> None:
     process.dies_before = deaths
@@ -130,11 +130,43 @@ def test_the_third_death_is_the_trials_end(process: Process) -> None:
     assert process.joins == [False, False, True]
 
 
+def test_a_report_that_comes_again_is_no_progress(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its checkpoint a trial may tell once more what was heard already."""
+    again = [REPORTS[0], REPORTS[0], REPORTS[0], *REPORTS[1:]]
+    monkeypatch.setitem(globals(), "REPORTS", again)
+    process.dies_before = {1: 1, 2: 1, 3: 1}
+    told = whole(SharedStay(TRIAL, "engine-1"))
+    assert told[:3] == again[:3]
+    assert TrialResult.from_json(told[3]["result"]).status == "crashed"
+
+
+def test_an_engine_that_cannot_start_is_not_waited_for(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "The actor died in its creation task.\nImportError: no torch here"
+
+    def failing(assignment: str, alone: bool) -> Callable[[], Any]:
+        def answer() -> Any:
+            raise RayActorError(error_msg=text, actor_init_failed=True)
+
+        return answer
+
+    process.join = SimpleNamespace(remote=failing)
+    slept: list[float] = []
+    monkeypatch.setattr(visit, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append))
+    result = TrialResult.from_json(SharedStay(TRIAL, "engine-1").next()["result"])
+    expected = ("crashed", "its engine cannot start: ImportError: no torch here")
+    assert (result.status, result.reason) == expected
+    assert not slept
+
+
 def test_a_process_that_was_replaced_between_two_messages_is_a_death(process: Process) -> None:
     """The new one answers, but has never heard of the trial."""
-    process.forgets_before = {1, 2}
+    process.forgets_before = {0, 1}
     assert whole(SharedStay(TRIAL, "engine-1")) == [*REPORTS, END]
-    assert process.joins == [False, False, True]
+    assert process.joins == [False, False, False]
 
 
 def test_while_it_is_being_started_no_more_deaths_are_counted(process: Process) -> None:

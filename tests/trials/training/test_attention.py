@@ -18,7 +18,7 @@ from trials.errors import UserError
 from trials.families import FAMILIES
 from trials.spec import Dropout
 from trials.tasks.base import Encoded
-from trials.training.attention import NAME, AttentionDropout, attend
+from trials.training.attention import FUSED, NAME, Attention, attend
 from trials.training.data import collate
 from trials.training.hooks import Forward, drawn_mask
 from trials.training.member import Member
@@ -63,7 +63,7 @@ def test_where_nothing_is_dropped_it_equals_the_library(
     backbone = backbone_of(family, torch.float64 if exact else torch.float32)
     backbone.model.set_attn_implementation(implementation)
     expected = run(backbone.model, rows)
-    with AttentionDropout(backbone).dropping(nothing):
+    with Attention(backbone).during(nothing):
         assert backbone.model.config._attn_implementation == NAME
         made = run(backbone.model, rows)
     assert gap(made, expected) < (1e-12 if exact else 1e-6)
@@ -199,37 +199,39 @@ def test_a_members_mask_does_not_depend_on_padding_or_company() -> None:
     assert (packed[2, :2] == 0).any()
 
 
-@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
-def test_attention_is_ours_only_where_something_is_dropped(
-    implementation: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_probabilities_are_in_memory_only_where_some_are_dropped(
+    family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a trial without it has the numbers that it had before there was such dropout."""
-    backbone = backbone_of("bert", torch.float32)
-    backbone.model.set_attn_implementation(implementation)
-    reached = []
-
-    def spy(*args: Any, **more: Any) -> Any:
-        reached.append(backbone.model.config._attn_implementation)
-        return attend(*args, **more)
-
+    """Else torch's fused attention runs, and where padding stays it is the backbone's own."""
+    backbone = backbone_of(family, torch.float32)
     still, dropping = (member_of(backbone, dropout=Dropout(attention=p)) for p in (0.0, 0.3))
+    fused = {FUSED} if family == "bert" else set()
+    reached: set[str] = set()
+
+    def spy(name: str, true: Any) -> Any:
+        return lambda *given, **more: (reached.add(name), true(*given, **more))[1]
+
     with Pack(backbone) as pack:
-        monkeypatch.setitem(AttentionInterface._global_mapping, NAME, spy)
+        for name in (NAME, FUSED):
+            mapping = AttentionInterface._global_mapping
+            monkeypatch.setitem(mapping, name, spy(name, mapping[name]))
         pack.step([still])
         pack.outputs(still, DATA)
         pack.outputs(dropping, DATA)
-        assert not reached
+        assert reached == fused
         pack.step([still, dropping])
-        assert reached == [NAME] * 2
+        assert reached == {NAME} | fused
+    assert backbone.model.config._attn_implementation == "sdpa"
 
 
 def test_the_backbone_has_its_own_attention_again_even_after_an_error() -> None:
     backbone = backbone_of("llama")
-    dropout = AttentionDropout(backbone)
-    with pytest.raises(RuntimeError, match="not today"), dropout.dropping(nothing):
+    attention = Attention(backbone)
+    with pytest.raises(RuntimeError, match="not today"), attention.during(nothing):
         raise RuntimeError("not today")
     assert backbone.model.config._attn_implementation == "sdpa"
-    with dropout.dropping(None):
+    with attention.during(None):
         assert backbone.model.config._attn_implementation == "sdpa"
 
 
@@ -287,6 +289,6 @@ def test_every_family_says_how_its_attention_drops() -> None:
         def note(_: Tensor, path: str, seen: list[str] = seen) -> None:
             seen.append(path)
 
-        with AttentionDropout(backbone).dropping(note):
+        with Attention(backbone).during(note):
             run(backbone.model, [0, 1])
         assert len(seen) == len(set(seen)) == (6 if name == "t5" else 2), name

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from trials.errors import UserError
 from trials.spec import Dropout
+from trials.training.attention import unpads
 from trials.training.data import collate
 from trials.training.dropouts import kinds_of, refuse_out_of_reach
 from trials.training.hooks import drawn_mask
@@ -33,16 +34,25 @@ def test_heads_and_probabilities_that_are_dropped_elsewhere_are_off() -> None:
 
 
 class Masked:
-    """A dropout module's forward, with the member's masks by path and call."""
+    """A dropout module's forward, with the member's masks by path and call.
 
-    def __init__(self, member: Member, path: str) -> None:
-        self.member, self.path, self.calls = member, path, 0
+    Where tokens lie side by side, one mask is drawn for all that are live, (B, L).
+    """
+
+    def __init__(self, member: Member, path: str, live: Tensor | None) -> None:
+        self.member, self.path, self.live, self.calls = member, path, live, 0
 
     def __call__(self, x: Tensor) -> Tensor:
         self.calls += 1
+        if self.live is None:
+            return x * self.drawn(x.shape)
+        mask = torch.ones_like(x)
+        mask[self.live] = self.drawn((int(self.live.sum()), x.shape[-1])).to(x.dtype)
+        return x * mask
+
+    def drawn(self, shape: tuple[int, ...]) -> Tensor:
         where = (self.path, self.calls, self.member.step, 0)
-        seed = self.member.spec.seed
-        return x * drawn_mask(x.shape, RATE, seed, where, torch.device("cpu"))
+        return drawn_mask(shape, RATE, self.member.spec.seed, where, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
@@ -61,7 +71,8 @@ def test_every_module_drops_what_its_masks_say(family: str) -> None:
     places = {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Dropout) and kinds_of(model).get(path) != "off":
-            places[path] = Masked(member, path)
+            beside = unpads(backbone) and f".{backbone.family.layers[0]}." in f".{path}"
+            places[path] = Masked(member, path, batch.attention_mask.bool() if beside else None)
             module.forward = places[path]  # type: ignore[method-assign]
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
     with torch.no_grad():

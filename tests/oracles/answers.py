@@ -1,9 +1,9 @@
-"""Print `tests/oracles/statistics.json`: what the statistics must give, found in other ways.
+"""Print `tests/oracles/answers.json`: what the statistics must give, found in other ways.
 
 Nothing of `ablate` is imported. Sources: scipy and statsmodels, brute force over all outcomes, and
 worked examples of the literature, each named beside its values. Run from the root of the checkout:
 
-    python tests/oracles/statistics.py > tests/oracles/statistics.json
+    python tests/oracles/answers.py > tests/oracles/answers.json
 """
 
 import itertools
