@@ -268,7 +268,9 @@ def _count(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a field of the method (repeatable)",
     )
-    parser.add_argument("--labels", type=int, default=2, help="outputs of the head (default: 2)")
+    head = parser.add_mutually_exclusive_group()
+    head.add_argument("--labels", type=int, default=2, help="labels of the head (default: 2)")
+    head.add_argument("--task", help="count the head of this task: a name or a folder")
     _json(parser)
     _machine(parser)
 

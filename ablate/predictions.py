@@ -21,8 +21,9 @@ from ablate.stats.cells import Cell
 from ablate.stats.evaluation import Said
 from trials.errors import UserError, nearest
 from trials.spec import predictions_file
+from trials.tasks.text.squad import exact_by_question
 
-COLUMNS = ("label", "prediction", "probability", "outputs")
+COLUMNS = ("label", "prediction", "probability", "outputs", "score")
 _BEFORE, _AFTER = predictions_file("*").split("*")
 
 
@@ -48,8 +49,10 @@ def read(folder: Path, split: str) -> pd.DataFrame:
 
     Returns:
         One row an example in the order of the data, its id in the index. `label` and
-        `prediction` are names, or numbers of a regression; `probability` is that of the
-        predicted label, NaN where there is none; `outputs` is the list of what the head gave.
+        `prediction` are names, numbers of a regression, or a list of gold answers or references
+        and a text; `probability` is that of the predicted label, NaN where there is none;
+        `outputs` is the list of what the head gave, None for a text that was written; `score` is
+        such a text's own by the primary metric, NaN where that scores no text by itself.
 
     Raises:
         UserError: the trial has no predictions on the split, or the file is damaged.
@@ -67,10 +70,11 @@ def read(folder: Path, split: str) -> pd.DataFrame:
         raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     outputs = [row.get("outputs") for row in rows]
     probabilities = [
-        _probability(said, given)
-        for said, given in zip(columns["prediction"], outputs, strict=True)
+        math.nan if isinstance(label, list) else _probability(said, given)
+        for label, said, given in zip(*columns.values(), outputs, strict=True)
     ]
-    found = {**columns, "probability": probabilities, "outputs": outputs}
+    scores = [math.nan if row.get("score") is None else float(row["score"]) for row in rows]
+    found = {**columns, "probability": probabilities, "outputs": outputs, "score": scores}
     return pd.DataFrame(found, index=pd.Index(ids, name="id"), columns=list(COLUMNS))
 
 
@@ -81,8 +85,16 @@ def splits(folder: Path) -> tuple[str, ...]:
 
 
 def hits(table: pd.DataFrame) -> "pd.Series[Any]":
-    """1 where the prediction is the label, else 0."""
+    """1 where the prediction is the label, or equals a gold answer once normalised, else 0."""
+    if len(table) and isinstance(table["label"].iloc[0], list):
+        exact = exact_by_question(list(table["prediction"]), list(table["label"]))
+        return pd.Series(exact, index=table.index)
     return (table["prediction"] == table["label"]).astype(float)
+
+
+def scores(table: pd.DataFrame) -> "pd.Series[Any]":
+    """What each text scores by itself, in the unit of the task's primary metric."""
+    return table["score"].astype(float)
 
 
 def errors(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -148,6 +160,8 @@ class Stored:
 
     def _said(self, task: str, table: pd.DataFrame) -> Said:
         names = self._labels.get(task, ())
+        if len(table) and isinstance(table["label"].iloc[0], list):
+            raise UserError(f"answers to {task} are neither labels nor numbers")
         columns = [table["label"], table["prediction"]]
         if names:
             columns = [column.map({name: i for i, name in enumerate(names)}) for column in columns]

@@ -1,6 +1,7 @@
 """What a study refers to, found on this machine or the hub; specs turned into assignments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from ablate.tally import TaskFacts
 from trials import backbones, catalogue
 from trials.backbones import has_configuration
 from trials.errors import Problem, UserError
-from trials.families import Family
+from trials.families import WRITE_NOT, Family
 from trials.methods.base import Method
 from trials.places import Assignment, Places
 from trials.sites import has_targets
@@ -92,12 +93,31 @@ def resolve(study: Study, profile: Profile, *, hub: bool) -> Resolved:
             )
         except UserError as error:
             problems += error.problems
+    problems += _unwritten(study, definitions, places)
     if problems:
         raise UserError(*problems)
     data = {name: (task.digest, _resolve_splits(study, task)) for name, task in tasks.items()}
     made = plan(study, data=data, backbones=digests)
     facts = {name: task_facts(definition) for name, definition in definitions.items()}
     return Resolved(made, places, facts, tasks, tuple(unresolved))
+
+
+def _unwritten(
+    study: Study, definitions: Mapping[str, Definition], places: Places
+) -> Iterator[Problem]:
+    """What keeps texts from being written, or scored, where a task asks for them."""
+    writing = [d for d in definitions.values() if d.head.reads == "words"]
+    for definition in writing:
+        try:
+            metrics.require(definition.metrics)
+        except UserError as error:
+            yield from error.problems
+    for backbone in study.backbones if writing else ():
+        with suppress(UserError):  # What cannot be found has been told.
+            folder = backbones.find(backbone.text, places.model_roots, places.base_folder)
+            if folder is not None and not backbones.family_in(folder).writes:
+                asked = f"task '{writing[0].name}' asks backbone '{backbone.text}' for a text, but"
+                yield Problem(f"{asked} {WRITE_NOT}")
 
 
 def _resolve_splits(study: Study, task: Task) -> Splits:
@@ -113,9 +133,12 @@ def task_facts(definition: Definition) -> TaskFacts:
     return TaskFacts(
         primary=definition.primary,
         direction=definition.direction,
-        directions={name: metrics.find(name).direction or "higher" for name in definition.metrics}
+        directions={
+            name: metrics.find(name, definition.kind).direction or "higher"
+            for name in definition.metrics
+        }
         | {definition.primary: definition.direction},
-        num_outputs=len(definition.labels) or 1,
+        head=definition.head,
         grid={name: grid_step(name, 100) is not None for name in definition.metrics},
     )
 
@@ -133,6 +156,7 @@ def assignment(
         backbone=backbone.text,
         places=resolved.places,
         folder=str(folder.trial(spec.id)),
+        reads=resolved.facts[spec.task].head.reads,
         source=None if spec.source is None else str(folder.trial(spec.source)),
         code=study.code,
         device=device,
@@ -218,14 +242,14 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
             counts[cell.key] = (None, None)
             continue
         task = resolved.tasks.get(cell.task)
-        labels = task.num_outputs if task is not None else resolved.facts[cell.task].num_outputs
+        head = task.head if task is not None else resolved.facts[cell.task].head
         try:
             counts[cell.key] = count(
                 reference,
                 cell.arm.method,
                 cell.template.hyperparameters,
                 cell.template.targets,
-                num_labels=labels,
+                head=head,
                 roots=roots,
                 base=base,
             )

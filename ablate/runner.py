@@ -276,7 +276,8 @@ def _execute(
         return
     from ablate.sweep import cluster
 
-    backbone = resolved.plan.study.backbones[0].text
+    writes = any(facts.head.reads == "words" for facts in resolved.facts.values())
+    backbone = None if writes else resolved.plan.study.backbones[0].text
     with cluster.connected(profile, backbone, resolved.places) as connection:
         # Imports ray, which reads its settings then; it takes as long as Ray does to come up.
         from ablate.sweep import tune_bridge

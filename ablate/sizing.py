@@ -76,7 +76,8 @@ def sizes(resolved: Resolved, profile: Profile) -> list[Sizing]:
         length = min(recipe.max_length, backbones.longest(config))
         task = resolved.tasks.get(cell.task)
         spec = cell.template.with_seed(0, "confirm")
-        footprint = predicted(config, spec, task.num_outputs if task else 2, length)
+        head = task.head if task else resolved.facts[cell.task].head
+        footprint = predicted(config, spec, head, length)
         places = profile.places
         if places is None and memory is not None:
             places = footprint.places(memory)

@@ -14,6 +14,7 @@ import pandas as pd
 from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, check
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
+from trials.families import Head
 from trials.spec import FAILED, Json, TrialSpec
 
 
@@ -26,14 +27,14 @@ class TaskFacts:
         direction: `higher` or `lower`, of the primary metric.
         directions: of every metric.
         grid: metric -> whether its values lie on a grid of 1/n.
-        num_outputs: numbers that a head gives for each example.
+        head: what it asks of a trial's head.
     """
 
     primary: str
     direction: str
     directions: Mapping[str, str]
     grid: Mapping[str, bool]
-    num_outputs: int = 2
+    head: Head = Head(2)
 
 
 def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from torch import nn
 from trials import backbones
 from trials.backbones import Backbone
 from trials.catalogue import complete
+from trials.families import Head
 from trials.spec import Dropout, Recipe, Splits, TrialSpec
 from trials.tasks.base import Encoded
 from trials.training.member import Member
@@ -85,7 +86,7 @@ def of_shape(shape: str, given: Any) -> list[dict[str, Any]]:
     if shape == "llama-1b":
         backbone.model.to(torch.bfloat16)
     data = examples(given, config.vocab_size)
-    footprint = predicted(config, spec, 2, given.length)
+    footprint = predicted(config, spec, Head(2), given.length)
     sides: dict[int, Callable[[], Any]] = {0: partial(peft_loop, config, data, given)}
     sides |= {k: partial(pack_loop, backbone, spec, data, k) for k in given.places}
     seconds: dict[int, list[float]] = {size: [] for size in sides}
@@ -176,7 +177,7 @@ def pack_loop(
     backbone: Backbone, spec: TrialSpec, data: Encoded, size: int
 ) -> Iterator[Callable[[], None]]:
     """One optimiser step of `size` members, seeds paired."""
-    members = [Member(spec, backbone, data, 2) for _ in range(size)]
+    members = [Member(spec, backbone, data, Head(2)) for _ in range(size)]
     with Pack(backbone) as pack:
         yield lambda: pack.step(members)
 

@@ -1,4 +1,4 @@
-"""Backbones: load one frozen, with its tokenizer.
+"""Backbones: load one frozen, with its tokenizer and its head.
 
 A backbone is named by a folder, by a name under one of the `models` roots, by `tiny` (embedded),
 or by a hub id with an optional `@revision`, which becomes a commit before anything is read. Weights
@@ -13,10 +13,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trials.errors import UserError, nearest
-from trials.families import FAMILIES, ROBERTA, Family
+from trials.families import FAMILIES, ROBERTA, WRITE_NOT, Family, Reads
 from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ class Backbone:
     Attributes:
         name: hub id or folder name.
         digest: hub commit or digest of the folder's files.
-        model: a sequence classification model; no parameter requires a gradient.
+        model: a sequence classification model, or a language model; no parameter requires a
+            gradient.
         tokenizer: its tokenizer, padding on the right.
         family: how its parts are named.
         dropouts: path -> probability, of those that a trial's method put into its own copy.
         has_head: whether the checkpoint has the head, so that it is not random.
+        reads: what its head does: `words` of a language model, else `text`.
     """
 
     name: str
@@ -47,6 +49,26 @@ class Backbone:
     family: Family
     dropouts: Mapping[str, float] = field(default_factory=dict)
     has_head: bool = False
+    reads: Reads = "text"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a language model, whose outputs are words."""
+        return self.reads == "words"
+
+    @property
+    def start_id(self) -> int | None:
+        """The token that its decoder begins a text with; None where it has no encoder."""
+        config: Any = self.model.config
+        return int(config.decoder_start_token_id) if config.is_encoder_decoder else None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text that it writes."""
+        said = getattr(self.model.generation_config, "eos_token_id", None)
+        several = said if isinstance(said, list) else [said]
+        own = getattr(self.tokenizer, "eos_token_id", None)
+        return tuple(sorted({int(token) for token in (*several, own) if token is not None}))
 
     @property
     def max_tokens(self) -> int:
@@ -176,24 +198,40 @@ def longest(config: PretrainedConfig) -> int:
     return positions
 
 
-def skeleton(config: PretrainedConfig, num_labels: int = 2) -> PreTrainedModel:
+def model_class(config: PretrainedConfig, reads: Reads) -> Any:
+    """The class of transformers that has the head of a backbone.
+
+    Raises:
+        UserError: there are no language models of its family.
+    """
+    import transformers
+
+    if reads != "words":
+        return transformers.AutoModelForSequenceClassification
+    if not FAMILIES[config.model_type].writes:
+        raise UserError(f"{WRITE_NOT}, not those of type '{config.model_type}'")
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM
+
+
+def skeleton(
+    config: PretrainedConfig, num_labels: int = 2, reads: Reads = "text"
+) -> PreTrainedModel:
     """The model without weights, to list sites and count parameters."""
     import torch
-    import transformers
 
     config.num_labels = num_labels
     with torch.device("meta"):
-        return transformers.AutoModelForSequenceClassification.from_config(config)
+        return cast("PreTrainedModel", model_class(config, reads).from_config(config))
 
 
-def weightless(config: PretrainedConfig, num_layers: int) -> Backbone:
+def weightless(config: PretrainedConfig, num_layers: int, reads: Reads = "text") -> Backbone:
     """A backbone of random or fake weights and so many layers, to see what it takes.
 
     A decoder that is as deep as its encoder stays so.
     """
     import copy
-
-    import transformers
 
     shallow = copy.deepcopy(config)
     shallow.num_hidden_layers = num_layers
@@ -202,12 +240,12 @@ def weightless(config: PretrainedConfig, num_layers: int) -> Backbone:
     if getattr(shallow, "layer_types", None) is not None:
         shallow.layer_types = shallow.layer_types[:num_layers]
     _complete(shallow, int(shallow.pad_token_id or 0))
-    model = transformers.AutoModelForSequenceClassification.from_config(shallow)
+    model = model_class(shallow, reads).from_config(shallow)
     frozen = model.eval().requires_grad_(False)
-    family = family_of(config)
+    family = family_of(config).with_head(reads)
     padding = _Padding(shallow.pad_token_id)
     # A head takes what it takes, whoever trained it.
-    return Backbone("weightless", "none", frozen, padding, family, has_head=True)
+    return Backbone("weightless", "none", frozen, padding, family, has_head=True, reads=reads)
 
 
 def _complete(config: PretrainedConfig, pad_id: int) -> None:
@@ -234,6 +272,7 @@ def load(
     device: str = "cpu",
     base_precision: str = "same",
     commit: str | None = None,
+    reads: Reads = "text",
 ) -> Backbone:
     """Load a backbone once per process; equal arguments give the same object.
 
@@ -246,23 +285,28 @@ def load(
         device: where its weights go.
         base_precision: how those of its linear maps are stored: `same`, `int8` or `nf4`.
         commit: of the hub, where it is known; what `reference` means there may have moved on.
+        reads: what its head does.
 
     Raises:
-        UserError: it cannot be found or read.
+        UserError: it cannot be found or read, or writes no words where they are asked for.
     """
     folder = find(reference, roots, base)
     if folder is None:
         commit = commit or resolve(reference)
-        return _loaded(f"{reference.partition('@')[0]}@{commit}", None, device, base_precision)
-    return _loaded(reference, folder, device, base_precision)
+        reference = f"{reference.partition('@')[0]}@{commit}"
+    own: Reads = "words" if reads == "words" else "text"  # A head of tokens is a trial's alone.
+    return _loaded(reference, folder, device, base_precision, own)
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(reference: str, folder: Path | None, device: str, base_precision: str) -> Backbone:
+def _loaded(
+    reference: str, folder: Path | None, device: str, base_precision: str, reads: Reads
+) -> Backbone:
     import torch
     import transformers
 
-    model_loader = transformers.AutoModelForSequenceClassification
+    read: Any = from_hub if folder is None else from_folder
+    place = reference if folder is None else folder
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "output_loading_info": True,
@@ -270,14 +314,19 @@ def _loaded(reference: str, folder: Path | None, device: str, base_precision: st
     }
     with quiet():
         if folder is not None:
-            family, name, digest = family_in(folder), folder.name, folder_digest(folder)
-            model, info = from_folder(model_loader, folder, **options)
-            tokenizer = tokenizer_of(from_folder, folder)
+            family_in(folder)
+            name, digest = folder.name, folder_digest(folder)
         else:
             name, _, digest = reference.partition("@")
-            model, info = from_hub(model_loader, reference, **options)
-            family = family_of(model.config)
-            tokenizer = tokenizer_of(from_hub, reference)
+        config = read(transformers.AutoConfig, place)
+        model, info = read(model_class(config, reads), place, **options)
+        family = family_of(config).with_head(reads)
+        tokenizer = tokenizer_of(read, place)
+    if reads == "words" and _lacks(info, family):
+        raise UserError(
+            f"backbone '{reference}' comes without a map to words, so it writes no text; name "
+            "the checkpoint of a language model"
+        )
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -292,8 +341,14 @@ def _loaded(reference: str, folder: Path | None, device: str, base_precision: st
         model.to(device).eval().requires_grad_(False),
         tokenizer,
         family,
-        has_head=not any(name.startswith(family.head) for name in info["missing_keys"]),
+        has_head=not _lacks(info, family),
+        reads=reads,
     )
+
+
+def _lacks(info: Mapping[str, Any], family: Family) -> bool:
+    """Whether a checkpoint has no head, by what it was missing; what is tied is not missing."""
+    return any(name.startswith(family.head) for name in info["missing_keys"])
 
 
 def lacks_head(folder: Path, family: Family) -> bool:

@@ -372,7 +372,8 @@ def _train(member: Member, steps: int) -> None:
 
 def _outputs(member: Member) -> Tensor:
     with Pack(member.backbone) as pack:
-        return pack.outputs(member, examples())
+        made: Tensor = pack.outputs(member, examples())
+        return made
 
 
 def _gap(one: Tensor, other: Tensor) -> float:

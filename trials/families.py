@@ -3,16 +3,39 @@
 The head of a family is what classifies in its sequence classification model. It starts anew for
 each trial and trains as a whole, whatever the checkpoint holds: BERT's pooler is pretrained and no
 part of it, DeBERTa's is new and the first map of it. A decoder's head reads the last live token,
-T5's the decoder's state at the end of the text.
+T5's the decoder's state at the end of the text. A head that reads every token is the same in all
+families: one linear map of the last hidden states. A language model's is the checkpoint's own map
+to words, often tied to its embeddings, and never a trial's to train.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trials.targets import CANONICAL_TARGETS, QUALIFIED_TARGETS
+
+Reads = Literal["text", "tokens", "words"]
+TOKEN_HEAD = "qa_outputs"
+"""Path of the map that reads every token, as transformers' models for answers in a text have it."""
+WORD_HEAD = "lm_head"
+"""Path of a language model's map from states to words."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task asks of a trial's head.
+
+    Attributes:
+        outputs: numbers that it gives at a time; 0 where a trial has none of its own.
+        reads: `text`: it gives them once a text, by the maps that its family classifies with;
+            `tokens`: once a token, by one map of the last hidden states; `words`: the checkpoint's
+            own language model, for texts that are written.
+    """
+
+    outputs: int
+    reads: Reads = "text"
 
 
 @dataclass(frozen=True)
@@ -30,6 +53,7 @@ class Family:
             where that is not known, so that a trial with such dropout is refused.
         slices: canonical name -> which part of a fused map's outputs it is, and of how many of
             equal width; empty where no map is fused.
+        writes: whether there are language models of it.
     """
 
     targets: Mapping[str, str]
@@ -38,6 +62,15 @@ class Family:
     layers: tuple[str, ...]
     attention: Literal["interface", "modules"] | None = None
     slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    writes: bool = False
+
+    def with_head(self, reads: Reads) -> Family:
+        """The naming of its models that are loaded for a head: language models have another."""
+        return replace(self, head=(WORD_HEAD,)) if reads == "words" else self
+
+    def head_paths(self, reads: Reads) -> tuple[str, ...]:
+        """Paths of the maps of a head, the last one giving its outputs."""
+        return self.head if reads == "text" else (TOKEN_HEAD,)
 
 
 _ENCODER = {
@@ -100,7 +133,7 @@ ROBERTA = Family(
 _DEBERTA = Family(
     _DEBERTA_ENCODER, ("pooler.dense", "classifier"), "embeddings", ("encoder.layer",), "modules"
 )
-_LLAMA = Family(_DECODER, ("score",), "embed_tokens", ("layers",), "interface")
+_LLAMA = Family(_DECODER, ("score",), "embed_tokens", ("layers",), "interface", writes=True)
 _GPT2 = Family(
     _GPT2_DECODER,
     ("score",),
@@ -108,6 +141,7 @@ _GPT2 = Family(
     ("h",),
     "interface",
     slices={name: (index, len(_FUSED)) for index, name in enumerate(_FUSED)},
+    writes=True,
 )
 # Its layers all read the biases of positions that the first one makes: none can be left out.
 _T5 = Family(
@@ -116,6 +150,7 @@ _T5 = Family(
     embeddings="",
     layers=("encoder.block", "decoder.block"),
     attention="interface",
+    writes=True,
 )
 FAMILIES: Mapping[str, Family] = {
     "bert": _BERT,
@@ -134,3 +169,7 @@ assert {name for family in FAMILIES.values() for name in family.targets} == {
     *CANONICAL_TARGETS,
     *QUALIFIED_TARGETS,
 }
+
+_WRITERS = ", ".join(name for name, family in FAMILIES.items() if family.writes)
+WRITE_NOT = f"texts are written by backbones of type {_WRITERS}"
+"""Said where another one is asked for a text."""

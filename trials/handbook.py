@@ -13,6 +13,7 @@ from typing import Any
 
 from trials import backbones, catalogue
 from trials.catalogue import Field
+from trials.families import Head
 from trials.methods.base import Method
 from trials.published import Published, published
 from trials.training.counting import count
@@ -167,7 +168,7 @@ def counts(row: Published) -> tuple[int, int] | None:
         return None
     # A method that chooses its sites leaves the targets aside.
     targets = row.targets or ("query",)
-    return count(row.backbone, row.method, values, targets, num_labels=row.head or 2)
+    return count(row.backbone, row.method, values, targets, head=Head(row.head or 2))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trials.catalogue import LocalCode, packs
+from trials.families import Reads
 from trials.spec import TrialSpec
 
 
@@ -55,6 +56,7 @@ class Assignment:
         places: where those are looked up.
         code: local source files, by content.
         folder: where the trial's checkpoint and results go.
+        reads: what the task's head reads.
         source: folder of the trial whose adapter it starts from; None where there is none.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; more than one may round differently.
@@ -65,6 +67,7 @@ class Assignment:
     backbone: str
     places: Places
     folder: str
+    reads: Reads = "text"
     source: str | None = None
     code: tuple[LocalCode, ...] = ()
     device: str = "cpu"
@@ -80,6 +83,7 @@ class Assignment:
             recipe.precision,
             recipe.base_precision,
             recipe.gradient_checkpointing,
+            self.reads,
         )
         return shared if packs(self.spec.method) else (*shared, self.spec.id)
 

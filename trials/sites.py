@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trials.errors import UserError, nearest
-from trials.families import Family
+from trials.families import TOKEN_HEAD, Family, Head
 from trials.methods.base import Method, Site, fused
 
 if TYPE_CHECKING:
@@ -179,24 +179,29 @@ def _patterns(
 
 
 def head_sites(
-    model: nn.Module, family: Family, num_outputs: int | None = None
+    model: nn.Module, family: Family, head: Head | None = None
 ) -> list[tuple[Site, bool]]:
     """The head's linear maps, each with whether it has a bias.
 
     Args:
         model: the backbone, with or without weights.
         family: how its parts are named.
-        num_outputs: what the last map gives; None for what the model's own gives.
+        head: what the task asks of it; None for the model's own.
     """
     from torch import nn
 
+    if head is not None and head.reads == "words":
+        return []  # They are the backbone's, and no trial's own.
+    if head is not None and head.reads == "tokens":
+        config: Any = model.config
+        return [(Site(TOKEN_HEAD, "head", head.outputs, int(config.hidden_size)), True)]
     maps = []
     for path in family.head:
         module = model.get_submodule(path)
         assert isinstance(module, nn.Linear)
         outputs = module.out_features
-        if path == family.head[-1] and num_outputs is not None:
-            outputs = num_outputs
+        if path == family.head[-1] and head is not None:
+            outputs = head.outputs
         site = Site(path, "head", outputs, module.in_features)
         maps.append((site, module.bias is not None))
     return maps

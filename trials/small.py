@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from trials.backbones import model_class
+from trials.families import Reads
 from trials.tasks.base import Encoded
 
 NUM_LABELS = 3
@@ -47,11 +49,12 @@ class Padding:
         """Nothing to save."""
 
 
-def model_of(family: str, **particular: Any) -> Any:
+def model_of(family: str, reads: Reads = "text", **particular: Any) -> Any:
     """A small model of a family, with random weights that do not depend on what ran before.
 
     Args:
         family: its name in `FAMILIES`.
+        reads: what its head does.
         particular: fields of its configuration, in place of the usual ones.
     """
     import transformers
@@ -62,7 +65,7 @@ def model_of(family: str, **particular: Any) -> Any:
     config = transformers.AutoConfig.for_model(family, **{**fields, **particular})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260101)
-        model = transformers.AutoModelForSequenceClassification.from_config(config)
+        model = model_class(config, reads).from_config(config)
     return model.eval().requires_grad_(False)
 
 

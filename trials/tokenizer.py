@@ -19,11 +19,13 @@ class Reading:
         backbone: as it was asked for.
         tokenizer: a fast tokenizer of `transformers`.
         context: tokens that the backbone has positions for.
+        start_id: the token that its decoder begins with; None where it has none of its own.
     """
 
     backbone: str
     tokenizer: Any
     context: int
+    start_id: int | None = None
 
 
 def reading(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -> Reading:
@@ -44,4 +46,8 @@ def reading(reference: str, roots: Sequence[Path] = (), base: Path | None = None
     else:
         tokenizer = tokenizer_of(from_folder, folder)
     longest = min(backbones.longest(config), int(tokenizer.model_max_length))
-    return Reading(reference, tokenizer, longest)
+    start_id = None
+    if config.is_encoder_decoder:
+        said = getattr(config, "decoder_start_token_id", None)
+        start_id = int(said if said is not None else tokenizer.pad_token_id or 0)
+    return Reading(reference, tokenizer, longest, start_id)

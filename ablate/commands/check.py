@@ -56,7 +56,9 @@ def _task(task: "Task", given: argparse.Namespace) -> int:
     roots = [Path(root) for root in machine(given).models]
     seen = reading(given.backbone, roots, Path())
     limit = min(given.max_length, seen.context)
-    report = describe(task, seen.tokenizer, backbone=seen.backbone, max_length=limit)
+    report = describe(
+        task, seen.tokenizer, backbone=seen.backbone, max_length=limit, start_id=seen.start_id
+    )
     if given.json:
         out_json({**asdict(report), "warnings": list(report.warnings())})
     else:

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 def run(given: argparse.Namespace) -> int:
     """Print the trained numbers of the method and of the head, and what was published of them."""
     from trials import catalogue
+    from trials.families import Head
     from trials.published import published
     from trials.targets import PRESETS, canonical_targets
+    from trials.tasks.locate import definition_of
     from trials.training.counting import count
 
     profile = machine(given)
     problems: list[Problem] = []
     names = [part.strip() for part in given.targets.split(",") if part.strip()]
     hyperparameters: dict[str, Any] = {}
+    task_head = Head(given.labels)
     targets: Any = ()
     try:
         targets = canonical_targets(names[0] if names[:1] and names[0] in PRESETS else names)
@@ -33,6 +36,10 @@ def run(given: argparse.Namespace) -> int:
         hyperparameters = catalogue.complete(given.method, dict(map(_setting, given.settings)))
     except UserError as error:
         problems += error.problems
+    try:
+        task_head = definition_of(given.task).head if given.task else task_head
+    except UserError as error:
+        problems += error.problems
     if problems:
         raise UserError(*problems)
     counted = functools.partial(
@@ -40,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
         given.backbone,
         given.method,
         targets=targets,
-        num_labels=given.labels,
+        head=task_head,
         roots=[Path(root) for root in profile.models],
         base=Path.cwd(),
     )
@@ -50,7 +57,7 @@ def run(given: argparse.Namespace) -> int:
         _figure(row, adapter, head)
         for row in published()
         if row.figure is not None
-        and row.head in (None, given.labels)
+        and row.head in (None, task_head.outputs if task_head.reads == "text" else None)
         and row.is_of(*asked)
         # What the source does not name has its default, or trains as many numbers.
         and counted(catalogue.complete(given.method, row.given)) == (adapter, head)

@@ -12,7 +12,7 @@ import pytest
 from mini_study import Ran
 
 from ablate import api, frame
-from ablate.predictions import Stored, by_example, errors, hits, read, splits
+from ablate.predictions import Stored, by_example, errors, hits, read, scores, splits
 from ablate.stats.cells import Cell, collect
 from trials.errors import UserError
 from trials.spec import predictions_file
@@ -34,7 +34,7 @@ def test_a_table_has_one_row_an_example_in_the_order_of_the_data(tmp_path: Path)
     write(tmp_path, ROWS)
     table = read(tmp_path, "test")
     assert list(table.index) == ["test-0", "test-1"]
-    assert list(table.columns) == ["label", "prediction", "probability", "outputs"]
+    assert list(table.columns) == ["label", "prediction", "probability", "outputs", "score"]
     assert table["probability"].tolist() == pytest.approx([0.75, 1.0])
     assert table["outputs"].tolist() == [[0.0, math.log(3)], [800.0, -800.0]]
     assert hits(table).tolist() == [1.0, 0.0]
@@ -48,9 +48,15 @@ def test_a_regression_has_no_probability_and_has_errors(tmp_path: Path) -> None:
 
 
 def test_texts_without_outputs_are_predictions_too(tmp_path: Path) -> None:
-    write(tmp_path, [{"id": "a", "label": ["x", "y"], "prediction": "x"}])
+    rows = [
+        {"id": "a", "label": ["x", "y"], "prediction": "x", "score": 100.0},
+        {"id": "b", "label": ["z"], "prediction": "", "score": None},
+    ]
+    write(tmp_path, rows)
     table = read(tmp_path, "test")
     assert (table["label"].iloc[0], table["outputs"].iloc[0]) == (["x", "y"], None)
+    assert scores(table).iloc[0] == 100.0
+    assert math.isnan(scores(table).iloc[1])
 
 
 def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

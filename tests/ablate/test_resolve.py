@@ -14,6 +14,7 @@ from ablate.profile import Profile
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials.errors import UserError
+from trials.families import Head
 from trials.places import Assignment
 from trials.spec import Splits
 
@@ -67,7 +68,7 @@ def test_a_folder_whose_rows_are_on_the_hub_stays_provisional(tmp_path: Path) ->
     away = resolved(tmp_path, tasks=["./mine"])
     assert away.unresolved == ("task './mine' is not on this machine",)
     assert away.to_json()["data"] == {}
-    assert away.facts["mine"].num_outputs == 3
+    assert away.facts["mine"].head == Head(3)
     assert resolve.check_targets(away)[away.plan.cells[0].key][1] == 3 * 128 + 3
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from trials.catalogue import LocalCode, complete
@@ -43,6 +44,13 @@ def test_where_things_are_is_no_part_of_what_is_trained() -> None:
         spec=SPEC, task="t", backbone="tiny", places=Places(data=("/d",)), folder="/elsewhere"
     )
     assert one.spec.id == other.spec.id
+
+
+def test_heads_that_read_something_else_share_no_pass() -> None:
+    one = Assignment(spec=SPEC, task="t", backbone="tiny", places=Places(), folder="/out")
+    other = replace(one, task="u", reads="tokens")
+    assert one.kind == replace(one, task="v").kind != other.kind
+    assert Assignment.from_json(other.to_json()).reads == "tokens"
 
 
 def test_places_are_paths() -> None:

@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from trials import backbones, catalogue
 from trials.backbones import Backbone
 from trials.contract import contract, examples
+from trials.families import Head
 from trials.quantised import BLOCK, QuantisedLinear, densify, levels, quantise
 from trials.sites import is_transposed, map_shape
 from trials.training import export
@@ -262,7 +263,7 @@ def test_what_it_takes_is_predicted(tmp_path: Path) -> None:
         kind: predicted(
             config, dataclasses.replace(
                 spec, recipe=dataclasses.replace(spec.recipe, base_precision=kind)
-            ), 2, 16,
+            ), Head(2), 16,
         ).backbone
         for kind in ("same", *KINDS)
     }  # fmt: skip

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trials.errors import Problem, UserError, nearest
+from trials.families import Head
 from trials.spec import Splits
 from trials.tasks import metrics
-from trials.tasks.definition import Benchmark, Definition, Hub, benchmark
+from trials.tasks.definition import Benchmark, Definition, Hub, Span, benchmark
+from trials.tasks.generation import Generation
 from trials.tasks.holdout import group_rows, hold_out, hold_out_size, quantile_bins
 from trials.tasks.rows import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Task", "benchmark"]
+__all__ = ["Benchmark", "Definition", "Encoded", "Hub", "Rows", "Span", "Task", "benchmark"]
 
 ENCODED_AT_ONCE = 8192
+
+Outputs = Any
+"""What a model gave for some examples: an array (examples, outputs of the head), or a list of
+texts, as the task's kind has it."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +37,46 @@ class Encoded:
     Attributes:
         input_ids: one list of token ids an example.
         token_type_ids: which text each token belongs to; None where the tokenizer gives none.
-        labels: as in `Rows`; empty where they are not public.
+        labels: as in `Rows`, or the places of tokens; empty where they are not public.
         ids: name of each example.
         num_truncated: examples that lost tokens.
+        targets: tokens that are learned, one list an example: its last ones, or what a decoder
+            writes; None where the label is what is learned.
+        start_id: the token that a decoder begins with; None where there is no decoder of its own.
+        num_cut: examples of which a target lost its end.
+        generation: how the outputs are written; None where a head gives them.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]] | None
-    labels: list[int] | list[float]
+    labels: list[Any]
     ids: list[str]
     num_truncated: int
+    targets: list[list[int]] | None = None
+    start_id: int | None = None
+    num_cut: int = 0
+    generation: Generation | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether texts follow these: to be learned, or to be written."""
+        return self.targets is not None or self.generation is not None
+
+    def num_terms(self, rows: Sequence[int]) -> int:
+        """Terms of the loss of some examples: themselves, or the tokens that are learned."""
+        return len(rows) if self.targets is None else sum(len(self.targets[row]) for row in rows)
+
+    def example_of(self, index: int) -> int:
+        """The example that a row of tokens is of."""
+        return index
+
+    @property
+    def gold(self) -> Sequence[Any]:
+        """What each example's prediction is scored against."""
+        return self.labels
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -99,9 +132,9 @@ class Task:
         return {split: len(self.splits[split]) for split in self.available}
 
     @property
-    def num_outputs(self) -> int:
-        """Numbers that a head gives for each example."""
-        return len(self.definition.labels) or 1
+    def head(self) -> Head:
+        """What it asks of a trial's head."""
+        return self.definition.head
 
     @cached_property
     def digest(self) -> str:
@@ -171,13 +204,26 @@ class Task:
         columns = iter(rows.groups)
         return [[next(columns) for _ in names] for names in self.definition.links]
 
-    def encode(self, tokenizer: Any, rows: Rows, max_length: int) -> Encoded:
+    def encode(
+        self,
+        tokenizer: Any,
+        rows: Rows,
+        max_length: int,
+        *,
+        learned: bool = False,
+        context: int | None = None,
+        start_id: int | None = None,
+    ) -> Encoded:
         """Turn texts into token ids; two texts as a pair, the longer one cut first.
 
         Args:
             tokenizer: a fast tokenizer of `transformers`.
             rows: the examples.
             max_length: tokens an example is cut to.
+            learned: whether they are trained on; texts that are to be written are then part of
+                them.
+            context: tokens that the backbone has positions for; None for no limit.
+            start_id: the token that the backbone's decoder begins with; None where it has none.
 
         Raises:
             UserError: an example gives no token, as an empty text does where a tokenizer adds
@@ -203,17 +249,49 @@ class Task:
         labels: list[Any] = list(rows.labels)
         return Encoded(input_ids, types or None, labels, list(rows.ids), num_truncated)
 
-    def predictions(self, outputs: NDArray[Any]) -> list[str] | list[float]:
-        """What outputs say: a label's name, or a number, for each example.
+    def read(self, outputs: NDArray[Any], data: Encoded) -> Any:
+        """What the head says of each example, as `scores` and the like take it.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: as the head gave them for a split.
+            data: the split.
+        """
+        return outputs
+
+    def decide(self, said: Any, chosen: Any, gold: Sequence[Any]) -> Any:
+        """Settle what the examples of the split that chooses have to settle.
+
+        Args:
+            said: of any split, from `read`.
+            chosen: of the split that chooses, from `read`.
+            gold: of that split.
+        """
+        return said
+
+    def records(self, said: Any, data: Encoded) -> Iterator[dict[str, Any]]:
+        """What is kept of each example: id, label, prediction, and what the head gave.
+
+        Args:
+            said: from `decide`.
+            data: the split.
+        """
+        rows = zip(
+            data.ids, self.names(data.gold), self.predictions(said), said.tolist(), strict=True
+        )
+        for example, label, prediction, outputs in rows:
+            yield {"id": example, "label": label, "prediction": prediction, "outputs": outputs}
+
+    def predictions(self, outputs: Outputs) -> list[str] | list[float]:
+        """What outputs say: a label's name, a number or a text for each example.
+
+        Args:
+            outputs: (examples, outputs of the head).
         """
         regression = self.definition.kind == "regression"
         return self.names(outputs[:, 0] if regression else outputs.argmax(axis=1))
 
-    def names(self, labels: Sequence[float] | NDArray[Any]) -> list[str] | list[float]:
-        """Labels as people read them: names, or numbers.
+    def names(self, labels: Sequence[Any] | NDArray[Any]) -> list[Any]:
+        """Labels as people read them: names, numbers, or lists of references.
 
         Args:
             labels: (examples,) as in `Rows`.
@@ -222,11 +300,22 @@ class Task:
             return [float(value) for value in labels]
         return [self.definition.labels[int(i)] for i in labels]
 
-    def scores(self, outputs: NDArray[Any], labels: Sequence[float]) -> dict[str, float]:
+    def target(self, data: Encoded, index: int, tokenizer: Any) -> str | float:
+        """What the head is trained to say of one row of tokens, as people read it.
+
+        Args:
+            data: encoded rows with labels.
+            index: of the row of tokens.
+            tokenizer: what they were encoded with.
+        """
+        said: str | float = self.names([data.labels[index]])[0]
+        return said
+
+    def scores(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, in its own unit.
 
         Args:
-            outputs: (examples, num_outputs).
+            outputs: (examples, outputs of the head).
             labels: (examples,) as in `Rows`.
 
         Returns:
@@ -237,7 +326,7 @@ class Task:
         """
         import numpy as np
 
-        if not len(labels) or outputs.shape != (len(labels), self.num_outputs):
+        if not len(labels) or outputs.shape != (len(labels), self.head.outputs):
             raise ValueError(f"{outputs.shape=} does not fit {len(labels)} labels")
         if not np.isfinite(outputs).all():
             return dict.fromkeys(self.definition.metrics, float("nan"))
@@ -247,6 +336,10 @@ class Task:
             said = outputs.argmax(axis=1)
         truth = np.asarray(labels, dtype=said.dtype)
         return {name: metrics.find(name).function(said, truth) for name in self.definition.metrics}
+
+    def signatures(self, outputs: Outputs, labels: Sequence[Any]) -> dict[str, str]:
+        """Metric -> how a library made its score, of those that say so."""
+        return {}
 
     @staticmethod
     def grid_step(metric: str, num_examples: int) -> float | None:
@@ -261,9 +354,7 @@ class Task:
         if not set(self.definition.format.group) & set(self.definition.text):
             links.append([tuple(zip(*train.texts, strict=True))])  # duplicates stay together
         groups = group_rows(links, len(train))
-        regression = self.definition.kind == "regression"
-        strata = quantile_bins(train.labels) if regression else [int(x) for x in train.labels]
-        out = hold_out(groups, strata, size=hold_out_size(len(train)), key=self.digest)
+        out = hold_out(groups, self.strata(train), size=hold_out_size(len(train)), key=self.digest)
         if not out:
             raise UserError(
                 f"task '{self.name}': nothing can be held out of train, for its "
@@ -271,6 +362,12 @@ class Task:
             )
         held = set(out)
         return train.take([i for i in range(len(train)) if i not in held]), train.take(out)
+
+    def strata(self, rows: Rows) -> list[int]:
+        """For each row the stratum of which a hold-out takes its share."""
+        if self.definition.kind == "regression":
+            return quantile_bins(rows.labels)
+        return [int(label) for label in rows.labels]
 
     def _named_splits(self, split: Mapping[str, str]) -> Splits:
         public = [s for s in self.available if s != "train" and self.splits[s].labelled]

@@ -6,7 +6,7 @@ and some rows as the model sees them.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
@@ -14,7 +14,9 @@ from trials.errors import UserError
 from trials.spec import Splits
 from trials.tasks.base import Rows, Task
 from trials.tasks.overlap import Overlap, overlaps
-from trials.tasks.seen import Example, TokenReport, count_tokens, examples
+from trials.tasks.seen import Example, TokenReport, count_tokens, count_written, examples
+from trials.tasks.span import SpanTask
+from trials.tasks.text.squad import normalise
 
 MUCH_UNKNOWN = 0.05
 """Share of a split's tokens from which a tokenizer that does not know them is a warning."""
@@ -27,12 +29,15 @@ class SplitReport:
     Attributes:
         split: its name.
         num_rows: its rows.
-        labels: label name -> rows (classification), or `lowest`, `mean`, `highest` of the labels
-            (regression); empty where the labels are not public.
+        labels: label name -> rows (classification); `lowest`, `mean`, `highest` of the labels
+            (regression); `answered` and `unanswered` rows (span); `references` and the `fewest`
+            and `most` of a row (text to text); empty where they are not public.
         absent: labels that no row has.
         num_repeated: rows whose texts stand in an earlier row of the split.
         num_contradicted: of those, rows whose label is another than in the first such row.
-        num_empty: rows of which a text is empty or blank.
+        num_empty: rows of which a text is empty or blank, be it a reference.
+        num_bare: rows of which an answer is nothing but articles and punctuation, which scoring
+            leaves out.
         words: fewest, median and most words of a row, all texts together.
         tokens: None without a tokenizer.
     """
@@ -44,6 +49,7 @@ class SplitReport:
     num_repeated: int
     num_contradicted: int
     num_empty: int
+    num_bare: int
     words: tuple[int, float, int]
     tokens: TokenReport | None
 
@@ -92,7 +98,8 @@ class TaskReport:
         if self.examples:
             yield "as the model sees them:"
         for example in self.examples:
-            yield f"  {example.id}, label {example.label}: {example.seen}"
+            label = "" if example.label is None else f", label {example.label}"
+            yield f"  {example.id}{label}: {example.seen}"
 
     def warnings(self) -> Iterator[str]:
         """What a reader should know before training on the data."""
@@ -104,7 +111,12 @@ class TaskReport:
 
 
 def describe(
-    task: Task, tokenizer: Any = None, *, backbone: str | None = None, max_length: int = 128
+    task: Task,
+    tokenizer: Any = None,
+    *,
+    backbone: str | None = None,
+    max_length: int = 128,
+    start_id: int | None = None,
 ) -> TaskReport:
     """Tell what a task's data hold.
 
@@ -113,18 +125,22 @@ def describe(
         tokenizer: a fast tokenizer of `transformers`; None to count words alone.
         backbone: whose tokenizer it is.
         max_length: tokens that rows are cut to.
+        start_id: the token that the backbone's decoder begins with; None where it has none.
     """
+    shown = () if tokenizer is None else examples(task, tokenizer, max_length, start_id)
     return TaskReport(
         name=task.name,
         digest=task.digest,
         origin=task.origin,
-        splits=tuple(_describe_split(task, s, tokenizer, max_length) for s in task.available),
+        splits=tuple(
+            _describe_split(task, s, tokenizer, max_length, start_id) for s in task.available
+        ),
         overlaps=overlaps(task, Splits(search="validation"), task.available),
         held_out=_count_held_out(task),
         resolved=task.resolve_splits(),
         backbone=None if tokenizer is None else backbone,
         max_length=None if tokenizer is None else max_length,
-        examples=() if tokenizer is None else tuple(examples(task, tokenizer, max_length)),
+        examples=tuple(shown),
     )
 
 
@@ -135,14 +151,20 @@ def _count_held_out(task: Task) -> int:
         return 0
 
 
-def _describe_split(task: Task, split: str, tokenizer: Any, max_length: int) -> SplitReport:
+def _describe_split(
+    task: Task, split: str, tokenizer: Any, max_length: int, start_id: int | None
+) -> SplitReport:
     rows = task.splits[split]
     texts = list(zip(*rows.texts, strict=True))
     words = [sum(len(text.split()) for text in row) for row in texts]
     first: dict[tuple[str, ...], int] = {}
     again = [(row, first.setdefault(text, row)) for row, text in enumerate(texts)]
     repeated = [(row, other) for row, other in again if row != other]
-    other_label = [rows.labels[a] != rows.labels[b] for a, b in repeated if rows.labelled]
+    writes = task.head.reads == "words"
+    compared = repeated if rows.labelled and not writes else []  # Texts may differ and be right.
+    other_label = [rows.labels[a] != rows.labels[b] for a, b in compared]
+    written = rows.labels if writes and rows.labelled else ((),) * len(rows)
+    beside = zip(texts, written, strict=True)
     labels = _describe_labels(task, rows)
     return SplitReport(
         split=split,
@@ -151,19 +173,44 @@ def _describe_split(task: Task, split: str, tokenizer: Any, max_length: int) -> 
         absent=tuple(n for n in task.definition.labels if labels and not labels[n]),
         num_repeated=len(repeated),
         num_contradicted=sum(other_label),
-        num_empty=sum(any(not text.strip() for text in row) for row in texts),
+        num_empty=sum(any(not text.strip() for text in (*row, *more)) for row, more in beside),
         words=(min(words), median(words), max(words)),
-        tokens=None if tokenizer is None else count_tokens(rows, tokenizer, max_length),
+        num_bare=sum(not normalise(text) for gold in _answers(task, rows) for text in gold),
+        tokens=None if tokenizer is None else _tokens(task, rows, tokenizer, max_length, start_id),
     )
+
+
+def _tokens(
+    task: Task, rows: Rows, tokenizer: Any, max_length: int, start_id: int | None
+) -> TokenReport:
+    if task.head.reads == "words":
+        return count_written(task, rows, tokenizer, max_length, start_id)
+    found = count_tokens(rows, tokenizer, max_length)
+    if not isinstance(task, SpanTask):
+        return found
+    data = task.encode(tokenizer, rows, max_length)
+    reach = task.reach(data) if rows.labelled else None
+    return replace(found, num_cut=data.num_truncated, num_windows=len(data), reach=reach)
+
+
+def _answers(task: Task, rows: Rows) -> list[list[str]]:
+    """The texts of each row's gold answers; empty for tasks of another kind."""
+    return task.names(rows.labels) if isinstance(task, SpanTask) else []
 
 
 def _describe_labels(task: Task, rows: Rows) -> dict[str, float]:
     if not rows.labelled:
         return {}
+    labels: Any = rows.labels
+    if task.head.reads == "words":
+        sizes = list(map(len, labels))
+        return {"references": sum(sizes), "fewest": min(sizes), "most": max(sizes)}
     if task.definition.kind == "regression":
-        low, high = min(rows.labels), max(rows.labels)
-        return {"lowest": low, "mean": fmean(rows.labels), "highest": high}
-    counts = Counter(rows.labels)
+        return {"lowest": min(labels), "mean": fmean(labels), "highest": max(labels)}
+    if task.definition.kind == "span":
+        answered = sum(map(bool, labels))
+        return {"answered": answered, "unanswered": len(labels) - answered}
+    counts = Counter(labels)
     return {name: counts[i] for i, name in enumerate(task.definition.labels)}
 
 
@@ -179,7 +226,12 @@ def _line(report: SplitReport) -> str:
 def _token_line(split: str, tokens: TokenReport) -> str:
     low, middle, high = tokens.lengths
     unknown = "" if tokens.unknown is None else f"; {100 * tokens.unknown:.1f} % unknown"
-    return f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
+    found = f"  {split}: {low} to {high}, {middle:g} in the median; {tokens.num_cut} cut{unknown}"
+    if tokens.num_windows is not None:
+        found += f"; {tokens.num_windows} windows"
+    if tokens.reach is not None:
+        found += f"; exact match can reach {tokens.reach:.3f}"
+    return found
 
 
 def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
@@ -190,11 +242,21 @@ def _warnings(report: SplitReport, max_length: int | None) -> Iterator[str]:
         yield f"{report.num_contradicted} rows of {split} repeat an earlier row with another label"
     if report.num_empty:
         yield f"{report.num_empty} rows of {split} have an empty text"
+    if report.num_bare:
+        yield f"{report.num_bare} answers of {split} are articles and punctuation, and not scored"
     if tokens is not None and tokens.num_nothing:
         yield f"{tokens.num_nothing} rows of {split} give no token, so no trial can read them"
+    if tokens is not None and tokens.num_lost:
+        yield (
+            f"{tokens.num_lost} completions of {split} lose what is beyond {max_length} tokens, "
+            "so their end is never learned"
+        )
     if tokens is not None and tokens.num_cut:
         share = f"{100 * tokens.num_cut / report.num_rows:.1f} %"
-        yield f"{tokens.num_cut} rows of {split} ({share}) lose what is beyond {max_length} tokens"
+        loss = f"lose what is beyond {max_length} tokens"
+        if tokens.num_windows is not None:
+            loss = f"have a cut question, or an answer that no window of {max_length} tokens holds"
+        yield f"{tokens.num_cut} rows of {split} ({share}) {loss}"
     unknown = 0.0 if tokens is None else tokens.unknown or 0.0
     if unknown >= MUCH_UNKNOWN:
         yield f"the tokenizer does not know {100 * unknown:.1f} % of the tokens of {split}"

@@ -5,23 +5,29 @@ once, those of `task.yaml` first.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trials import yaml
 from trials.errors import Problem, UserError, nearest
 from trials.tasks import hub
-from trials.tasks.base import Definition, Hub, Rows, Task
+from trials.tasks.base import Definition, Hub, Rows, Span, Task
+from trials.tasks.generation_keys import TEMPLATE_KEYS, read_generation, read_template
 from trials.tasks.hub_keys import read_hub
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import NEEDED, SPLITS, Mistakes, find_split
-from trials.tasks.metrics import DIRECTIONS, KINDS, METRICS, Metric, find
-from trials.tasks.rows import Format, label_name, read_split
+from trials.tasks.metrics import DIRECTIONS, KINDS, Kind, Metric, find, table
+from trials.tasks.rows import Format, Portion, label_name, read_split
+from trials.tasks.span_keys import read_span
 
 DEFINITION_FILE = "task.yaml"
-LATER_KINDS = ("span", "text_to_text")
-REQUIRED = ("task", "kind", "text", "label", "metrics", "primary")
-KEYS = (*REQUIRED, "labels", "direction", "group", "source", "hub")
+COMMON = ("task", "kind", "metrics", "primary")
+OPTIONAL = ("direction", "group", "source", "hub")
+REQUIRED = (*COMMON, "text", "label")
+KEYS = (*REQUIRED, "labels", *OPTIONAL, "span")
+KEYS_OF_TEXTS = (*COMMON, *TEMPLATE_KEYS, "generation", *OPTIONAL)
 
 
 def load_folder(folder: Path, *, shown: str | None = None) -> Task:
@@ -50,9 +56,9 @@ def load_folder(folder: Path, *, shown: str | None = None) -> Task:
     rows = {} if of_hub else read_splits(folder, shown, form, mistakes)
     mistakes.raise_any()
     assert definition is not None  # without problems there is one
-    return (
-        hub.read(definition, hub.files_of(definition, shown)) if of_hub else Task(definition, rows)
-    )
+    if of_hub:
+        return hub.read(definition, hub.files_of(definition, shown))
+    return task_of(definition, rows)
 
 
 def has_rows(folder: Path) -> bool:
@@ -67,6 +73,7 @@ def read_splits(
     form: Format,
     mistakes: Mistakes,
     splits: Sequence[str] = SPLITS,
+    portion: Callable[[str], Portion | None] = lambda split: None,
 ) -> dict[str, Rows]:
     """Read every split that a folder holds.
 
@@ -76,12 +83,14 @@ def read_splits(
         form: the columns to expect.
         mistakes: takes every mistake.
         splits: those that there may be.
+        portion: which part of another split a split is; None for one with a file of its own.
     """
     rows = {}
     for split in splits:
-        path = find_split(folder, split, shown, mistakes)
+        part = portion(split)
+        path = find_split(folder, split if part is None else part.of, shown, mistakes)
         if path is not None:
-            rows[split] = read_split(path, split, f"{shown}/{path.name}", form, mistakes)
+            rows[split] = read_split(path, split, f"{shown}/{path.name}", form, mistakes, part)
     return rows
 
 
@@ -107,34 +116,51 @@ class _Reader:
         value = document.value
         self.values: Mapping[Any, Any] = value if isinstance(value, dict) else {}
         self.format = Format()
+        self.own: dict[str, Any] = {}
 
     def definition(self) -> Definition | None:
         """The definition, or None when there are problems."""
         if not self._is_supported():
             return None
-        self._check_keys()
-        kind = self._choice("kind", KINDS)
-        text = self._names("text", most=2)
+        kind: Any = self._choice("kind", KINDS)
+        is_text = kind == "text_to_text"
+        self._check_keys(*((KEYS_OF_TEXTS, COMMON) if is_text else (KEYS, REQUIRED)))
+        columns = self._of_texts() if is_text else self._of_labels(kind)
+        group = self._group()
+        flat = tuple(name for names in group for name in names)
+        self.format = replace(self.format, group=flat)
+        fields = {
+            "name": self._name(),
+            "kind": kind,
+            # A column by itself has always been written as its name, and digests hold it so.
+            "group": tuple(names[0] if len(names) == 1 else names for names in group),
+            "hub": self._hub((*columns, *flat)),
+            **self._scoring(kind, self.format.labels),
+            "source": self._text("source"),
+            **self.own,
+        }
+        return None if self.problems else Definition(**fields)
+
+    def _of_texts(self) -> Sequence[str]:
+        """Read what is particular to texts; the columns that it names."""
+        template = read_template(self.values, self._refuse)
+        generation = read_generation(self.values, self._refuse)
+        self.own = {"template": template, "generation": generation}
+        self.format = Format(kind="text_to_text", template=template)
+        return () if template is None else template.columns
+
+    def _of_labels(self, kind: str | None) -> Sequence[str]:
+        """Read what is particular to labels; the columns that it names."""
+        text = self._names("text", least=2 if kind == "span" else 1, most=2)
+        span = self._span(kind)
         labels = self._labels(kind)
         label = self._text("label") or None
         if label in text:
             self._refuse(("label",), f"'{label}' is a text column as well")
-        group = self._group()
-        flat = tuple(name for names in group for name in names)
-        self.format = Format(text, label, kind, labels, flat)
-        fields = {
-            "name": self._name(),
-            "kind": kind,
-            "text": text,
-            "label": label,
-            "labels": labels,
-            # A column by itself has always been written as its name, and digests hold it so.
-            "group": tuple(names[0] if len(names) == 1 else names for names in group),
-            "hub": self._hub((*text, *([label] if label else []), *flat)),
-            **self._scoring(kind, labels),
-            "source": self._text("source"),
-        }
-        return None if self.problems else Definition(**fields)
+        may_lack = span is not None and span.no_answer is not None
+        self.own = {"text": text, "label": label, "labels": labels, "span": span}
+        self.format = Format(text, label, kind, labels, may_lack=may_lack)
+        return (*text, label) if label else text
 
     def _group(self) -> tuple[tuple[str, ...], ...]:
         """The sets of columns that share their values; a name alone is a set of one."""
@@ -158,26 +184,29 @@ class _Reader:
             return None
         return read_hub(self.values["hub"], columns, self._refuse)
 
+    def _span(self, kind: str | None) -> Span | None:
+        if kind == "span":
+            return read_span(self.values.get("span", {}), self._refuse)
+        if "span" in self.values:
+            self._refuse(("span",), "is for tasks of kind span; leave the key out")
+        return None
+
     def _is_supported(self) -> bool:
         if self.values is not self.document.value:
             self._refuse((), "must hold keys and values, such as 'task: my_task'")
-        elif self.values.get("kind") in LATER_KINDS:
-            expected = " or ".join(KINDS)
-            message = f"kind '{self.values['kind']}' is not supported by this version"
-            self._refuse(("kind",), f"{message}; expected {expected}")
         return not self.problems
 
-    def _check_keys(self) -> None:
+    def _check_keys(self, known: Sequence[str], required: Sequence[str]) -> None:
         for key in self.values:
-            if key not in KEYS:
-                self._refuse((key,), f"no such key{nearest(key, KEYS)}")
-        for key in REQUIRED:
+            if key not in known:
+                self._refuse((key,), f"no such key{nearest(key, known)}")
+        for key in required:
             if key not in self.values:
                 self._refuse((key,), "is missing")
 
     def _labels(self, kind: str | None) -> tuple[str, ...]:
-        if kind == "regression" and "labels" in self.values:
-            self._refuse(("labels",), "a regression has no labels; leave the key out")
+        if kind in ("regression", "span") and "labels" in self.values:
+            self._refuse(("labels",), f"a {kind} has no labels; leave the key out")
         elif kind == "classification" and "labels" not in self.values:
             self._refuse(("labels",), "is missing")
         elif kind == "classification":
@@ -199,7 +228,7 @@ class _Reader:
             return tuple(names)
         return ()
 
-    def _scoring(self, kind: str | None, labels: Sequence[str]) -> dict[str, Any]:
+    def _scoring(self, kind: Kind | None, labels: Sequence[str]) -> dict[str, Any]:
         metrics = self._names("metrics")
         found = [
             (name, self._metric(("metrics", i), name, kind, labels))
@@ -218,16 +247,16 @@ class _Reader:
         return {"metrics": metrics, "primary": primary, "direction": direction}
 
     def _metric(
-        self, path: tuple[str | int, ...], name: str, kind: str | None, labels: Sequence[str]
+        self, path: tuple[str | int, ...], name: str, kind: Kind | None, labels: Sequence[str]
     ) -> Metric | None:
         try:
-            metric = find(name)
+            metric = find(name, kind)
         except UserError as error:
             for problem in error.problems:
                 self._refuse(path, problem.message)
             return None
         if None not in (kind, metric.kind) and metric.kind != kind:
-            fitting = ", ".join(n for n, m in METRICS.items() if m.kind == kind)
+            fitting = ", ".join(table(kind))
             self._refuse(path, f"'{name}' is for {metric.kind}; a {kind} takes {fitting}")
         elif metric.binary and len(labels) > 2:
             self._refuse(path, f"'{name}' needs two labels, but there are {len(labels)}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from trials.errors import UserError, nearest
 from trials.tasks.base import Definition, Hub, Rows, Task
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import Mistakes
 from trials.tasks.rows import check_rows
 
@@ -45,12 +46,12 @@ def read(definition: Definition, instead: str) -> Task:
     mistakes.raise_any()
     origin = _shown(place, commit)
     _log.info("task %s: read from %s", definition.name, origin)
-    return Task(definition, rows, origin)
+    return task_of(definition, rows, origin)
 
 
 def files_of(definition: Definition, folder: str) -> str:
     """Which files would do in place of the hub, as messages say it."""
-    columns = ", ".join((*definition.text, definition.label))
+    columns = ", ".join(definition.columns)
     return (
         f"put its rows into {folder}/train.jsonl[.gz] and validation.jsonl[.gz] with the columns "
         f"{columns}"
@@ -75,7 +76,8 @@ def _rows(
     _require_columns(definition, place, list(found.column_names))
     shown = f"{place.path}/{place.config or ''}[{theirs}]"
     lines = _as_lines(found, dict(place.columns), _names(definition, place, found))
-    return check_rows(lines, split, shown, definition.format, mistakes)
+    portion = definition.portion(split)
+    return check_rows(lines, split, shown, definition.format, mistakes, portion)
 
 
 def _as_lines(

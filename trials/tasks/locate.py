@@ -10,6 +10,7 @@ from trials.errors import UserError
 from trials.tasks import hub
 from trials.tasks.base import Benchmark, Definition, Task
 from trials.tasks.folder import DEFINITION_FILE, has_rows, load_folder, read_definition, read_splits
+from trials.tasks.kinds import task_of
 from trials.tasks.lines import Mistakes
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -108,9 +109,11 @@ def _from_folder(folder: Path, shown: str, stamp: Stamp) -> Task:
 @lru_cache(maxsize=16)
 def _from_place(definition: Definition, folder: Path, shown: str, stamp: Stamp) -> Task:
     mistakes = Mistakes()
-    rows = read_splits(folder, shown, definition.format, mistakes, definition.splits)
+    rows = read_splits(
+        folder, shown, definition.format, mistakes, definition.splits, definition.portion
+    )
     mistakes.raise_any()
-    return Task(definition, rows)
+    return task_of(definition, rows)
 
 
 @lru_cache(maxsize=16)

@@ -5,7 +5,7 @@ Every mistake of a file is found in one pass and named with its line.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from trials.errors import Problem, nearest
+from trials.tasks.generation import Template, Unfit
+from trials.tasks.gold import read_answers
 from trials.tasks.lines import Mistakes, brief, parse_lines
 
 _MISSING = object()
@@ -24,15 +26,15 @@ class Rows:
 
     Attributes:
         ids: name of each example, `<split>-<row>` with rows counted from 0.
-        texts: (text columns, rows).
-        labels: ids of the labels (classification) or numbers (regression); empty where the
-            labels are not public.
+        texts: (text columns, rows); of text to text the prompts.
+        labels: ids of the labels (classification), numbers (regression), gold answers (span) or
+            references (text to text); empty where they are not public.
         groups: (group columns, rows) as canonical text; None links a row to nothing.
     """
 
     ids: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
-    labels: tuple[int, ...] | tuple[float, ...]
+    labels: tuple[Any, ...]
     groups: tuple[tuple[str | None, ...], ...] = ()
 
     def __len__(self) -> int:
@@ -60,9 +62,13 @@ class Format:
     Attributes:
         text: text columns.
         label: label column; None when unknown.
-        kind: `classification` or `regression`; None when unknown.
-        labels: label names in id order; empty for regression or when unknown.
+        kind: one of `trials.tasks.metrics.KINDS`; None when unknown.
+        labels: label names in id order; empty where there are none or when unknown.
         group: columns whose shared values tie rows together.
+        may_lack: whether the label of a row may be that there is no answer.
+        template: how a row becomes a prompt and its references, in place of text and label; None
+            for a kind that has none, or when unknown.
+        adapt: from a row as a data set has it to more columns; None where none are missing.
     """
 
     text: tuple[str, ...] = ()
@@ -70,9 +76,36 @@ class Format:
     kind: str | None = None
     labels: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
+    may_lack: bool = False
+    template: Template | None = None
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
 
-def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mistakes) -> Rows:
+@dataclass(frozen=True)
+class Portion:
+    """A split that is a part of another one's rows.
+
+    Attributes:
+        split: its name.
+        of: the split that its rows are of; they keep their ids.
+        column: what tells them apart.
+        value: what the column holds in them.
+    """
+
+    split: str
+    of: str
+    column: str
+    value: str
+
+
+def read_split(
+    path: Path,
+    split: str,
+    shown: str,
+    form: Format,
+    mistakes: Mistakes,
+    portion: Portion | None = None,
+) -> Rows:
     """Read and check one file of JSON lines.
 
     Args:
@@ -81,8 +114,9 @@ def read_split(path: Path, split: str, shown: str, form: Format, mistakes: Mista
         shown: how messages name the file.
         form: the columns to expect.
         mistakes: takes every mistake of the file.
+        portion: which of the rows the split has; None for all.
     """
-    return check_rows(parse_lines(path, shown, mistakes), split, shown, form, mistakes)
+    return check_rows(parse_lines(path, shown, mistakes), split, shown, form, mistakes, portion)
 
 
 def check_rows(
@@ -91,6 +125,7 @@ def check_rows(
     shown: str,
     form: Format,
     mistakes: Mistakes,
+    portion: Portion | None = None,
 ) -> Rows:
     """Check rows and keep their used columns.
 
@@ -102,11 +137,13 @@ def check_rows(
         shown: how messages name their source.
         form: the columns to expect.
         mistakes: takes every mistake.
+        portion: which of the rows the split has; None for all.
     """
-    checker = _Checker(split, shown, form, mistakes)
+    checker = _Checker(split if portion is None else portion.of, shown, form, mistakes)
     num_before = len(mistakes.problems)
-    for line, row in lines:
-        checker.add(line, row)
+    for place, (line, row) in enumerate(lines):
+        if portion is None or row.get(portion.column) == portion.value:
+            checker.add(line, row, place)
     if not checker.num_rows and len(mistakes.problems) == num_before:
         mistakes.add(Problem("holds no row", file=shown))
     return checker.finish()
@@ -117,8 +154,10 @@ class _Checker:
 
     def __init__(self, split: str, shown: str, form: Format, mistakes: Mistakes) -> None:
         self.split, self.shown, self.form, self.mistakes = split, shown, form, mistakes
-        self.num_rows = 0
+        self.ids: list[str] = []
         self.texts: list[list[str]] = [[] for _ in form.text]
+        if form.template is not None:
+            self.texts = [[]]
         self.groups: list[list[str | None]] = [[] for _ in form.group]
         self.labels: list[Any] = []
         self.num_unlabelled = 0
@@ -126,16 +165,28 @@ class _Checker:
         self.ids_by_name = {name: i for i, name in enumerate(form.labels)}
         self.ids_by_value = _values(form.labels)
 
-    def add(self, line: int, row: Mapping[str, Any]) -> None:
-        self.num_rows += 1
-        for column, values in zip(self.form.text, self.texts, strict=True):
+    @property
+    def num_rows(self) -> int:
+        return len(self.ids)
+
+    def add(self, line: int, row: Mapping[str, Any], place: int) -> None:
+        self.ids.append(f"{self.split}-{place}")
+        if self.form.adapt is not None:
+            try:
+                row = {**row, **self.form.adapt(row)}
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+                self._refuse(line, f"is no row of this data set: {type(error).__name__}: {error}")
+                return
+        for column, values in zip(self.form.text, self.texts, strict=False):
             self._add_text(line, row, column, values)
         for column, group in zip(self.form.group, self.groups, strict=True):
             value = row.get(column, _MISSING)
             if value is _MISSING:
                 self._refuse(line, _no_column(column, row))
             group.append(_group_value(value))
-        if self.form.label is not None:
+        if self.form.template is not None:
+            self._add_rendered(line, row, self.form.template)
+        elif self.form.label is not None:
             self._add_label(line, row, self.form.label)
 
     def finish(self) -> Rows:
@@ -147,7 +198,7 @@ class _Checker:
             message = f"{share} have no label; label all rows or none"
             self._refuse(self.blank_lines[0], message)
         return Rows(
-            ids=tuple(f"{self.split}-{i}" for i in range(self.num_rows)),
+            ids=tuple(self.ids),
             texts=tuple(map(tuple, self.texts)),
             labels=tuple(labels),
             groups=tuple(map(tuple, self.groups)),
@@ -164,6 +215,19 @@ class _Checker:
         else:
             values.append(value)
 
+    def _add_rendered(self, line: int, row: Mapping[str, Any], template: Template) -> None:
+        try:
+            self.texts[0].append(template.source(row))
+            self.labels.append(template.references(row))
+        except Unfit as error:
+            if len(self.texts[0]) == self.num_rows and error.hidden and self.split == "test":
+                self.num_unlabelled += 1
+                self.blank_lines.append(line)
+            elif error.column not in row:
+                self._refuse(line, _no_column(error.column, row))
+            else:
+                self._refuse(line, str(error), error.column)
+
     def _add_label(self, line: int, row: Mapping[str, Any], column: str) -> None:
         value = row.get(column, _MISSING)
         if self.split == "test" and self._is_hidden(value):
@@ -176,7 +240,7 @@ class _Checker:
         if value is _MISSING:
             self._refuse(line, _no_column(column, row))
             return
-        label, wrong = self._label(value)
+        label, wrong = self._label(value, row)
         if wrong is not None:
             self._refuse(line, wrong, column)
         self.labels.append(label)
@@ -186,7 +250,10 @@ class _Checker:
         minus_one = value == -1 and _comparable(value) not in self.ids_by_value
         return value is _MISSING or value is None or minus_one
 
-    def _label(self, value: Any) -> tuple[int | float, str | None]:
+    def _label(self, value: Any, row: Mapping[str, Any]) -> tuple[Any, str | None]:
+        if self.form.kind == "span":
+            context = row.get(self.form.text[-1]) if self.form.text else None
+            return read_answers(value, context, may_lack=self.form.may_lack)
         if self.form.kind == "regression":
             return _number(value)
         if self.form.kind is None or not self.form.labels:

@@ -8,9 +8,12 @@ from typing import Any
 
 from trials import backbones, sites
 from trials.catalogue import lookup
+from trials.families import Family, Head, Reads
 from trials.methods.base import Method, Site
 from trials.streams import generator
 from trials.training.own import adapt
+
+BINARY = Head(2)
 
 
 def count(
@@ -19,7 +22,7 @@ def count(
     hyperparameters: Mapping[str, Any],
     targets: Sequence[str] | Mapping[str, Any],
     *,
-    num_labels: int = 2,
+    head: Head = BINARY,
     roots: Sequence[Path] = (),
     base: Path | None = None,
 ) -> tuple[int, int]:
@@ -30,7 +33,7 @@ def count(
         method: registered name.
         hyperparameters: every field of the method.
         targets: what is adapted.
-        num_labels: outputs of the head.
+        head: what the task asks of the head.
         roots, base: where backbones are looked up.
 
     Raises:
@@ -38,11 +41,11 @@ def count(
     """
     frozen_targets = tuple(targets) if not isinstance(targets, Mapping) else None
     modules = tuple(targets["modules"]) if isinstance(targets, Mapping) else None
-    parts = _parts(reference, frozen_targets, modules, num_labels, tuple(roots), base)
+    parts = _parts(reference, frozen_targets, modules, head, tuple(roots), base)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in hyperparameters.items()}
     built = lookup("method", method)(**values)
     if not built.packs:
-        return _of_copy(built, reference, parts, tuple(roots), base), parts.head
+        return _of_copy(built, reference, parts, head.reads, tuple(roots), base), parts.head
     of_shape: dict[tuple[int, int, int], list[Site]] = {}
     for site in sites.chosen(built, parts.targeted, parts.body):
         of_shape.setdefault(site.shape, []).append(site)
@@ -57,11 +60,13 @@ class _Parts:
         targeted: the maps that the targets name.
         body: all that a method may choose from.
         head: numbers of the head.
+        family: how the model's parts are named.
     """
 
     targeted: tuple[Site, ...]
     body: tuple[Site, ...]
     head: int
+    family: Family
 
 
 @functools.lru_cache(maxsize=64)
@@ -69,29 +74,34 @@ def _parts(
     reference: str,
     targets: tuple[str, ...] | None,
     modules: tuple[str, ...] | None,
-    num_labels: int,
+    head: Head,
     roots: tuple[Path, ...],
     base: Path | None,
 ) -> _Parts:
     config = backbones.configuration(reference, roots, base)
-    family = backbones.family_of(config)
-    model = backbones.skeleton(config, num_labels)
+    family = backbones.family_of(config).with_head(head.reads)
+    model = backbones.skeleton(config, reads=head.reads)
     chosen = targets if targets is not None else {"modules": list(modules or ())}
-    head = sum(
+    numbers = sum(
         site.outputs * site.inputs + (site.outputs if bias else 0)
-        for site, bias in sites.head_sites(model, family)
+        for site, bias in sites.head_sites(model, family, head)
     )
     targeted = sites.sites(model, family, chosen)
-    return _Parts(tuple(targeted), tuple(sites.body(model, family)), head)
+    return _Parts(tuple(targeted), tuple(sites.body(model, family)), numbers, family)
 
 
 def _of_copy(
-    method: Method, reference: str, parts: _Parts, roots: tuple[Path, ...], base: Path | None
+    method: Method,
+    reference: str,
+    parts: _Parts,
+    reads: Reads,
+    roots: tuple[Path, ...],
+    base: Path | None,
 ) -> int:
     """What a method trains that changes a model of its own."""
     config = backbones.configuration(reference, roots, base)
-    model = backbones.skeleton(config).requires_grad_(False)
-    found = adapt(model, backbones.family_of(config), method, parts.targeted, 0)
+    model = backbones.skeleton(config, reads=reads).requires_grad_(False)
+    found = adapt(model, parts.family, method, parts.targeted, 0)
     return sum(parameter.numel() for parameter in found.values())
 
 

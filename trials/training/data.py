@@ -7,7 +7,7 @@ same batches, and a resumed trial needs no saved cursor.
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,8 +27,12 @@ class Batch:
     Attributes:
         input_ids, attention_mask: (B, L) integers.
         token_type_ids: (B, L) integers, or None where the tokenizer has none.
-        labels: (B,) integers of classes, or float values.
+        labels: (B,) integers of classes, or float values; (B, O) places of tokens; (n,) tokens that
+            are learned.
         lengths: tokens of each example; 1 of a text without any, which its padding stands for.
+        places: (2, n) row and place of the state that each of those is read off; None where no
+            token is learned.
+        decoder_ids: (B, T) what a decoder of its own reads; None where there is none.
     """
 
     input_ids: Tensor
@@ -36,6 +40,14 @@ class Batch:
     token_type_ids: Tensor | None
     labels: Tensor
     lengths: tuple[int, ...]
+    places: Tensor | None = None
+    decoder_ids: Tensor | None = None
+
+    @property
+    def decoder_shape(self) -> tuple[int, int] | None:
+        """Examples and tokens of the decoder's own; None where there is none."""
+        ids = self.decoder_ids
+        return None if ids is None else (ids.shape[0], ids.shape[1])
 
 
 def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
@@ -47,13 +59,50 @@ def collate(data: Encoded, rows: Sequence[int], pad_id: int) -> Batch:
     within = np.arange(longest) < lengths[:, None]
     places = (starts[:, None] + np.arange(longest)) * within
     types = None if data.types is None else torch.from_numpy(data.types[places] * within)
-    return Batch(
-        torch.from_numpy(np.where(within, data.tokens[places], pad_id)),
-        torch.from_numpy(within.astype(np.int64)),
-        types,
-        torch.tensor([data.labels[r] for r in rows]),
-        tuple(np.maximum(lengths, 1).tolist()),
-    )
+    ids = torch.from_numpy(np.where(within, data.tokens[places], pad_id))
+    mask = torch.from_numpy(within.astype(np.int64))
+    labels = () if data.reads_words else [data.labels[r] for r in rows]
+    batch = Batch(ids, mask, types, torch.tensor(labels), tuple(np.maximum(lengths, 1).tolist()))
+    return batch if data.targets is None else _learned(data, rows, batch, pad_id)
+
+
+def _learned(data: Encoded, rows: Sequence[int], batch: Batch, pad_id: int) -> Batch:
+    """A batch with tokens as labels: each is read off the state of the token before it."""
+    assert data.targets is not None
+    targets = [data.targets[row] for row in rows]
+    decoder_ids, starts = None, [0] * len(rows)
+    if data.start_id is None:
+        starts = [
+            len(data.input_ids[row]) - len(learned) - 1
+            for row, learned in zip(rows, targets, strict=True)
+        ]
+    else:
+        longest = max(map(len, targets))
+        decoder_ids = torch.tensor(
+            [
+                [data.start_id, *learned[:-1], *[pad_id] * (longest - len(learned))]
+                for learned in targets
+            ]
+        )
+    places = [
+        (row, start + step)
+        for row, (start, learned) in enumerate(zip(starts, targets, strict=True))
+        for step in range(len(learned))
+    ]
+    labels = torch.tensor([token for learned in targets for token in learned])
+    return replace(batch, labels=labels, places=torch.tensor(places).T, decoder_ids=decoder_ids)
+
+
+def token_places(data: Encoded, rows: Sequence[int], live: Tensor) -> Tensor:
+    """Where the live tokens of some rows stand among all tokens of their split, (N,).
+
+    Args:
+        data: the split.
+        rows: B of its rows.
+        live: (B, L) booleans, on the CPU.
+    """
+    places = data.starts[np.asarray(rows)][:, None] + np.arange(live.shape[1])
+    return torch.from_numpy(places)[live]
 
 
 def placed(tensor: Tensor, device: torch.device) -> Tensor:
@@ -93,8 +142,8 @@ def rows_of_step(recipe: Recipe, seed: int, step: int, num_rows: int) -> list[tu
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def evaluation_rows(data: Encoded) -> Iterator[list[int]]:
+def evaluation_rows(data: Encoded, size: int = EVALUATION_BATCH) -> Iterator[list[int]]:
     """Rows of a split in batches of similar length, longest first."""
     ordered = sorted(range(len(data.input_ids)), key=lambda r: (-len(data.input_ids[r]), r))
-    for start in range(0, len(ordered), EVALUATION_BATCH):
-        yield ordered[start : start + EVALUATION_BATCH]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

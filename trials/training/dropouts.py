@@ -19,7 +19,7 @@ from trials.backbones import Backbone
 from trials.errors import UserError
 from trials.training import disentangled
 from trials.training.attention import Attention
-from trials.training.passes import logits_of
+from trials.training.passes import run_through
 
 Kind = Literal["probabilities", "positions", "off"]
 
@@ -69,7 +69,7 @@ def _num_direct(backbone: Backbone) -> int:
     ids = torch.zeros((1, 2), dtype=torch.long, device=next(model.parameters()).device)
     calls = _Calls()
     with _training(model), Attention(backbone).during(_nothing), calls:
-        logits_of(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        run_through(backbone, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
     return calls.number
 
 

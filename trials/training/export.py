@@ -6,7 +6,7 @@ method of another form says so and is refused by name.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import TOKEN_HEAD, Head, Reads
 from trials.methods.base import Site
 from trials.quantised import densify
 from trials.sites import is_transposed, map_shape
@@ -46,8 +47,10 @@ def load_member(folder: Path, spec: TrialSpec, backbone: Backbone, name: str) ->
         )
     tensors, _ = found
     empty = Encoded(input_ids=[[0]], token_type_ids=None, labels=[0], ids=["0"], num_truncated=0)
-    num_outputs = tensors[f"head.{backbone.family.head[-1]}.weight"].shape[0]
-    member = Member(spec, backbone, empty, num_outputs)
+    reads: Reads = "tokens" if f"head.{TOKEN_HEAD}.weight" in tensors else "text"
+    last = tensors.get(f"head.{backbone.family.head_paths(reads)[-1]}.weight")
+    head = Head(0, "words") if last is None else Head(last.shape[0], reads)
+    member = Member(spec, backbone, empty, head)
     with torch.no_grad():
         for key, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
             tensor.copy_(tensors[key])
@@ -98,7 +101,7 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
     Raises:
         UserError: the method is of another form.
     """
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     if not member.method.exports:
         raise UserError(
@@ -111,9 +114,10 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
     factors = map_factors(member)
     rank = max(left.shape[1] for left, _ in factors.values())
     tensors: dict[str, Tensor] = {}
+    inner = _names_of(member, backbone)
     for name, (left, right) in factors.items():
         missing = rank - left.shape[1]
-        prefix = f"base_model.model.{name}"
+        prefix = f"base_model.model.{inner(name)}"
         tensors[f"{prefix}.lora_A.weight"] = torch.nn.functional.pad(right, (0, 0, 0, missing))
         tensors[f"{prefix}.lora_B.weight"] = torch.nn.functional.pad(left, (0, missing))
     for path, parts in member.parameters.head.items():
@@ -125,9 +129,9 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
         lora_dropout=0.0,
         bias="none",
         fan_in_fan_out=_is_any_transposed(backbone, member.sites),
-        target_modules=sorted(factors),
-        modules_to_save=_head_modules(backbone),
-        task_type=TaskType.SEQ_CLS,
+        target_modules=sorted(map(inner, factors)),
+        modules_to_save=_head_modules(member),
+        task_type=_TASK_TYPES[_form(member)],
         base_model_name_or_path=reference,
         inference_mode=True,
     )
@@ -140,21 +144,21 @@ def to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) ->
 @torch.no_grad()
 def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Path) -> Path:
     """Let the library write what it made itself, over a plain backbone with the trial's head."""
-    from peft import TaskType, get_peft_model
+    from peft import get_peft_model
 
     configured = member.method.configured(member.sites)
-    configured.task_type = TaskType.SEQ_CLS
-    configured.modules_to_save = _head_modules(backbone)
+    configured.task_type = _TASK_TYPES[_form(member)]
+    configured.modules_to_save = _head_modules(member)
     if hasattr(configured, "fan_in_fan_out"):
         configured.fan_in_fan_out = _is_any_transposed(backbone, member.sites)
-    model = copy.deepcopy(backbone.model)
-    _put_head(model, member)
+    model = _with_head(copy.deepcopy(backbone.model), member)
+    inner = _names_of(member, backbone)
     wrapped: Any = get_peft_model(model, configured)
     present = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():
         path = name.removeprefix("model.")
         if path != name:
-            present[path].copy_(tensor)
+            present[inner(path)].copy_(tensor)
     configured.base_model_name_or_path = reference
     wrapped.save_pretrained(str(folder), save_embedding_layers=False)
     return folder
@@ -165,8 +169,49 @@ def _is_any_transposed(backbone: Backbone, sites: Sequence[Site]) -> bool:
     return any(is_transposed(backbone.model.get_submodule(site.path)) for site in sites)
 
 
-def _head_modules(backbone: Backbone) -> list[str]:
-    return sorted({path.partition(".")[0] for path in backbone.family.head})
+_TASK_TYPES = {
+    "text": "SEQ_CLS",
+    "tokens": "QUESTION_ANS",
+    "words": "CAUSAL_LM",
+    "encoder": "SEQ_2_SEQ_LM",
+}
+"""What the library calls what a model is for."""
+
+
+def _form(member: Member) -> str:
+    writes = member.head.reads == "words" and member.backbone.start_id is not None
+    return "encoder" if writes else member.head.reads
+
+
+def _head_modules(member: Member) -> list[str] | None:
+    """The modules that a trial has of its own; None where its head is the backbone's."""
+    return sorted({path.partition(".")[0] for path in member.parameters.head}) or None
+
+
+def _names_of(member: Member, backbone: Backbone) -> Callable[[str], str]:
+    """From a module's path in the backbone to that in the library's model of the same head."""
+    if member.head.reads == "text":
+        return str
+    ours = f"{backbone.model.base_model_prefix}."
+    theirs = _body_of(_answering(backbone.model.config, "meta"))
+    # Names that a configuration of the library made for itself begin with the wrapper's.
+    return lambda path: path.replace(ours, theirs, 1) if path.startswith(ours) else path
+
+
+def _answering(config: Any, device: str) -> Any:
+    """The library's model with a head that reads every token, without trained weights."""
+    import transformers
+
+    config = copy.deepcopy(config)
+    config.num_labels = 2
+    with torch.device(device):
+        return transformers.AutoModelForQuestionAnswering.from_config(config)
+
+
+def _body_of(model: Any) -> str:
+    """What the paths of a model's body begin with; T5's model for answers has it in itself."""
+    prefix = str(model.base_model_prefix)
+    return f"{prefix}." if hasattr(model, prefix) else ""
 
 
 @torch.no_grad()
@@ -193,18 +238,25 @@ def merge(member: Member, backbone: Backbone) -> Any:
                 module.weight += delta.T if is_transposed(module) else delta
             if update.bias is not None:
                 module.bias += _of_map(site, update.bias[index], module).to(module.bias)
-    _put_head(model, member)
-    return model.requires_grad_(False)
+    return _with_head(model, member).requires_grad_(False)
 
 
-def _put_head(model: Any, member: Member) -> None:
-    """Put a trial's head in the place of a model's own."""
+def _with_head(model: Any, member: Member) -> Any:
+    """A model with a trial's head in the place of its own; for one that reads tokens another."""
+    if member.head.reads == "tokens":
+        body, dtype = model.base_model, next(model.parameters()).dtype
+        model = _answering(model.config, "cpu").to(dtype).eval()
+        prefix = _body_of(model).rstrip(".")
+        # Its body has no pooler, which no token is read through.
+        model.get_submodule(prefix).load_state_dict(body.state_dict(), strict=False)
     for path, parts in member.parameters.head.items():
         module = model.get_submodule(path)
         module.out_features = parts["weight"].shape[0]
         for part, tensor in parts.items():
             setattr(module, part, nn.Parameter(tensor.detach().clone(), requires_grad=False))
-    model.config.num_labels = model.num_labels = member.num_outputs
+    if member.parameters.head:
+        model.config.num_labels = model.num_labels = member.head.outputs
+    return model
 
 
 def _instead(member: Member) -> str:

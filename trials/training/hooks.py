@@ -6,6 +6,7 @@ of most families they carry no padding: (K, N, I) with N tokens of a member.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ from trials.training.layout import Layout
 from trials.training.member import Member
 from trials.training.stacking import Part, SiteUpdate
 
+_CROSS = "EncDecAttention"
+_OF_ENCODER = re.compile(rf"{_CROSS}\.[kv]\b")
+"""Maps of a decoder that read what the encoder made."""
+
 
 @dataclass
 class Forward:
@@ -39,6 +44,8 @@ class Forward:
         head: head map -> weight (K, O, I) and bias (K, 1, O) or None.
         microbatch: index within the step.
         training: whether anything is dropped.
+        decoder_shapes: each member's own batch and length in a decoder that reads what an encoder
+            made; empty where there is none, or where it has the encoder's length.
         states: (K · B, L, I) what stands for the embeddings' output where the layers that follow
             them are left out; None where nothing is.
         layout: how tokens lie within the layers; None where those are padded as well.
@@ -51,6 +58,7 @@ class Forward:
     head: dict[str, tuple[Tensor, Tensor | None]]
     microbatch: int = 0
     training: bool = False
+    decoder_shapes: Sequence[tuple[int, int]] = ()
     states: Tensor | None = None
     layout: Layout | None = None
     calls: Counter[str] = field(default_factory=Counter)
@@ -83,6 +91,13 @@ class Forward:
         """(K · B, [L,] F) or (K, N, F) as (K, tokens, F)."""
         return x.reshape(len(self.members), -1, x.shape[-1])
 
+    def through_head(self, path: str, x: Tensor) -> Tensor:
+        """What each member's own map of the head makes of its part of (K · B, [L,] F)."""
+        weight, bias = self.head[path]
+        own = self.by_member(x) @ weight.mT
+        own = own if bias is None else own + bias
+        return own.view(*x.shape[:-1], own.shape[-1])
+
     def mask(
         self,
         x: Tensor,
@@ -104,7 +119,7 @@ class Forward:
             return None
         self.calls[place] += 1
         if own is None:
-            own = self._own_shapes(x)
+            own = self._own_shapes(x, place)
         if len(self.members) == 1 and own[0] == x.shape:
             return self._drawn(x, place, 0, probabilities[0], own[0]).to(x.dtype)
         parts = x.new_ones(len(self.members), -(-x.shape[0] // len(self.members)), *x.shape[1:])
@@ -114,12 +129,12 @@ class Forward:
                 parts[k][tuple(slice(size) for size in shape)].copy_(drawn)
         return parts.view(x.shape)
 
-    def _own_shapes(self, x: Tensor) -> list[tuple[int, ...]]:
+    def _own_shapes(self, x: Tensor, place: str) -> list[tuple[int, ...]]:
         """The part of activations that is each member's, without what fills them up."""
         layout = self.layout
         if layout is not None and x.dim() == 3 and x.shape[:2] == layout.joined:
             return [(1, size, x.shape[-1]) for size in layout.sizes]
-        return [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self.shapes]
+        return [(*shape[: x.dim() - 1], x.shape[-1]) for shape in self._shapes_at(place)]
 
     def _drawn(
         self, x: Tensor, place: str, k: int, probability: float, shape: tuple[int, ...]
@@ -129,14 +144,29 @@ class Forward:
         where = (place, self.calls[place], member.step, self.microbatch)
         return drawn_mask(shape, probability, member.spec.seed, where, x.device)
 
+    def _shapes_at(self, place: str) -> Sequence[tuple[int, int]]:
+        """Each member's own batch and length at a place of the backbone."""
+        reads_encoder = _OF_ENCODER.search(place) is not None
+        if not self.decoder_shapes or not place.startswith("decoder.") or reads_encoder:
+            return self.shapes
+        return self.decoder_shapes
+
     @property
     def drops_attention(self) -> bool:
         """Whether attention probabilities of any member are dropped."""
         return self.training and any(m.recipe.dropout.attention for m in self.members)
 
     def attention_mask(self, x: Tensor, path: str) -> Tensor | None:
-        """`mask` of the probabilities (K · B, N, L, L) of the attention at a path."""
-        own = [(batch, x.shape[1], length, length) for batch, length in self.shapes]
+        """`mask` of the probabilities (K · B, N, L, L) of the attention at a path.
+
+        A decoder that asks an encoder has (K · B, N, T, L), with its own length first.
+        """
+        asking = self._shapes_at(path)
+        asked = self.shapes if path.endswith(_CROSS) else asking
+        own = [
+            (batch, x.shape[1], length, other[1])
+            for (batch, length), other in zip(asking, asked, strict=True)
+        ]
         rates = [m.recipe.dropout.attention for m in self.members]
         return self.mask(x, f"{path}.attention", rates, own)
 
@@ -298,12 +328,9 @@ class Hooks:
         return made
 
     def _head(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
-        if self.current is None:
-            return None
-        weight, bias = self.current.head[path]
-        own = self.current.by_member(x) @ weight.mT
-        own = own if bias is None else own + bias
-        return own.view(*output.shape[:-1], own.shape[-1])
+        if self.current is None or path not in self.current.head:
+            return None  # Words are the backbone's own.
+        return self.current.through_head(path, x)
 
     def _embeddings(self, path: str, x: Tensor, output: Tensor) -> Tensor | None:
         return None if self.current is None else self.current.states

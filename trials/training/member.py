@@ -9,16 +9,16 @@ from dataclasses import asdict
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trials.backbones import Backbone
 from trials.catalogue import lookup
 from trials.errors import UserError
-from trials.methods.base import Method, Update
+from trials.families import Head
+from trials.methods.base import Method, Site, Update
 from trials.sites import adapted, head_sites
-from trials.spec import TrialSpec
+from trials.spec import Recipe, TrialSpec
 from trials.tasks.base import Encoded
-from trials.training import data
+from trials.training import data, losses
 from trials.training.attention import refuse_unsupported
 from trials.training.dropouts import refuse_out_of_reach
 from trials.training.optimiser import FlatAdamW
@@ -38,15 +38,20 @@ def build_method(spec: TrialSpec) -> Method:
     return method
 
 
-def kept_head(backbone: Backbone, num_outputs: int | None) -> dict[str, Tensor]:
+def kept_head(backbone: Backbone, head: Head | None) -> dict[str, Tensor]:
     """The head of a backbone's checkpoint, by the names of a trial's parameters.
 
     It has an output for each label of the task that it was trained on: the loss reads them all,
     the task's own labels are the first (as the authors of TLoRA keep the three of MNLI).
 
     Raises:
-        UserError: the checkpoint has none, or one of too few outputs.
+        UserError: the checkpoint has none, or one of too few outputs, or the task's reads tokens.
     """
+    if head is not None and head.reads == "tokens":
+        raise UserError(
+            "head: freeze keeps the head that classifies texts, but the task's reads every token; "
+            "train it"
+        )
     if not backbone.has_head:
         raise UserError(
             f"head: freeze keeps the head of the backbone's checkpoint, but '{backbone.name}' "
@@ -55,6 +60,7 @@ def kept_head(backbone: Backbone, num_outputs: int | None) -> dict[str, Tensor]:
     modules = {path: backbone.model.get_submodule(path) for path in backbone.family.head}
     last = modules[backbone.family.head[-1]]
     outputs = int(last.weight.shape[0])
+    num_outputs = None if head is None else head.outputs
     if num_outputs is not None and (outputs < num_outputs or (num_outputs == 1 != outputs)):
         raise UserError(
             f"head: freeze: the head of '{backbone.name}' has {outputs} outputs, and the task "
@@ -65,6 +71,21 @@ def kept_head(backbone: Backbone, num_outputs: int | None) -> dict[str, Tensor]:
         for path, module in modules.items()
         for part, tensor in module.named_parameters()
     }
+
+
+def _head(
+    backbone: Backbone, recipe: Recipe, head: Head | None
+) -> tuple[list[tuple[Site, bool]], dict[str, Tensor] | None]:
+    """The maps of a trial's own head, and what they start as; None for random values.
+
+    A language model's words are the backbone's, whatever the recipe says of heads.
+    """
+    if backbone.writes:
+        return [], None
+    if recipe.head_start != "backbone":
+        return head_sites(backbone.model, backbone.family, head), None
+    # A head that is the checkpoint's keeps all of its outputs.
+    return head_sites(backbone.model, backbone.family), kept_head(backbone, head)
 
 
 class Member:
@@ -79,7 +100,7 @@ class Member:
         optimiser: AdamW over its flat vector.
         step: optimiser steps done.
         num_steps: optimiser steps in all.
-        num_outputs: numbers that its head gives for an example.
+        head: what its head reads, and how many numbers it gives.
         dense: site -> gradient of the loss by the site's dense change, summed over a step;
             empty unless the method reads it.
         diverged: why it stopped, once a loss or gradient was not finite.
@@ -92,7 +113,7 @@ class Member:
         spec: TrialSpec,
         backbone: Backbone,
         train: Encoded,
-        num_outputs: int | None = None,
+        head: Head | None = None,
     ) -> None:
         """Start a trial.
 
@@ -100,7 +121,7 @@ class Member:
             spec: what is trained.
             backbone: what it adapts.
             train: the examples.
-            num_outputs: numbers that its head gives; None for as many as the model's own.
+            head: what the task asks of its head; None for the model's own.
         """
         recipe = spec.recipe
         if recipe.dropout.attention:
@@ -113,11 +134,9 @@ class Member:
         self.train = train
         self.method = build_method(spec)
         self.sites = adapted(backbone.model, backbone.family, self.method, spec.targets)
-        # A head that is the checkpoint's keeps all of its outputs.
-        own_outputs = None if recipe.head_start == "backbone" else num_outputs
-        head = head_sites(backbone.model, backbone.family, own_outputs)
-        self.num_outputs = head[-1][0].outputs
-        head_start = kept_head(backbone, num_outputs) if recipe.head_start == "backbone" else None
+        maps, head_start = _head(backbone, recipe, head)
+        reads = "text" if head is None else head.reads
+        self.head = Head(maps[-1][0].outputs, reads) if maps else Head(0, "words")
         own = None
         if not self.method.packs:
             own = own_copy(backbone, self.method, self.sites, spec.seed)
@@ -125,7 +144,7 @@ class Member:
         self.parameters = Parameters(
             self.method,
             self.sites if own is None else (),
-            head,
+            maps,
             seed=spec.seed,
             train_head=recipe.head == "train",
             head_std=backbone.initializer_range,
@@ -178,14 +197,19 @@ class Member:
         """What the method adds, one entry for each group of sites."""
         return [self.method.update(g.tensors) for g in self.parameters.groups]
 
-    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each example, (B,): cross entropy, or squared error for one output."""
+    def losses(self, outputs: Tensor, labels: Tensor, live: Tensor | None = None) -> Tensor:
+        """The loss of each example, (B,), or of each token that is learned, (n,).
+
+        Args:
+            outputs: (B, O), (B, L, O) of a head that reads every token, or (n, V) of words.
+            labels: as in `Batch`.
+            live: (B, L) booleans, which tokens are there; needed where tokens are read.
+        """
         outputs = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
-        if labels.dtype.is_floating_point:
-            return (outputs.squeeze(-1) - labels.to(outputs.dtype)).square()
-        return functional.cross_entropy(
-            outputs, labels, label_smoothing=self.recipe.label_smoothing, reduction="none"
-        )
+        smoothing = self.recipe.label_smoothing
+        if live is None:
+            return losses.of_texts(outputs, labels, smoothing)
+        return losses.of_places(outputs, labels, live, smoothing)
 
     def penalty(self) -> Tensor | None:
         """The method's own term of the loss: a mean over all sites."""

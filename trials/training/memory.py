@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trials import backbones
+from trials.backbones import Backbone
+from trials.families import Head
 from trials.quantised import quantise
 from trials.spec import TrialSpec
 from trials.tasks.base import Encoded
@@ -54,14 +56,14 @@ class Footprint:
 
 
 def predicted(
-    config: Any, spec: TrialSpec, num_outputs: int, length: int, *, layers: Sequence[int] = (1, 2)
+    config: Any, spec: TrialSpec, head: Head, length: int, *, layers: Sequence[int] = (1, 2)
 ) -> Footprint:
     """A trial's footprint from the backbone's configuration alone.
 
     Args:
         config: of the backbone.
         spec: the trial.
-        num_outputs: numbers that its head gives.
+        head: what the task asks of its head.
         length: tokens of the longest batch.
         layers: two depths that are tried; from them it is carried on to the backbone's own,
             where every layer is alike, and a decoder is as deep as its encoder.
@@ -69,8 +71,8 @@ def predicted(
     depth = int(config.num_hidden_layers)
     is_even = getattr(config, "num_decoder_layers", depth) == depth
     if depth <= layers[1] or isinstance(spec.targets, Mapping) or not is_even:
-        return _footprint(config, spec, num_outputs, length, depth)
-    less, more = (_footprint(config, spec, num_outputs, length, n) for n in layers)
+        return _footprint(config, spec, head, length, depth)
+    less, more = (_footprint(config, spec, head, length, n) for n in layers)
     steps = (depth - layers[0]) / (layers[1] - layers[0])
     return Footprint(
         int(less.backbone + steps * (more.backbone - less.backbone)),
@@ -78,9 +80,7 @@ def predicted(
     )
 
 
-def _footprint(
-    config: Any, spec: TrialSpec, num_outputs: int, length: int, depth: int
-) -> Footprint:
+def _footprint(config: Any, spec: TrialSpec, head: Head, length: int, depth: int) -> Footprint:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     shape = (spec.recipe.batch_size, length)
@@ -88,13 +88,13 @@ def _footprint(
         # No checkpoint is read here, and a new head is as large.
         spec = replace(spec, recipe=replace(spec.recipe, head_start="new"))
     with FakeTensorMode(allow_non_fake_inputs=True):
-        backbone = backbones.weightless(config, depth)
+        backbone = backbones.weightless(config, depth, head.reads)
         if spec.recipe.base_precision != "same":
             quantise(backbone.model, spec.recipe.base_precision, backbone.family.head)
         empty = Encoded([[0]], None, [0], ["0"], 0)
-        member = Member(spec, backbone, empty, num_outputs)
+        member = Member(spec, backbone, empty, head)
         with Pack(member.backbone) as pack:
-            batch = _batch(shape)
+            batch = _batch(shape, head, backbone)
             one, two = (
                 _peak(lambda k=size: pack.rehearse([member] * k, [batch] * k))  # type: ignore[misc]
                 for size in (1, 2)
@@ -104,10 +104,19 @@ def _footprint(
         return Footprint(weights + 2 * one - two, two - one + sum(t.nbytes for t in own))
 
 
-def _batch(shape: tuple[int, int]) -> Batch:
+def _batch(shape: tuple[int, int], head: Head, backbone: Backbone) -> Batch:
+    """The most that a batch of so many tokens may ask: where words are learned, all of them are."""
     ids = torch.zeros(shape, dtype=torch.long)
     lengths = (shape[1],) * shape[0]
-    return Batch(ids, torch.ones_like(ids), None, ids[:, 0].clone(), lengths)
+    if head.reads != "words":
+        labels = ids[:, 0] if head.reads == "text" else ids[:, :1].expand(-1, head.outputs)
+        return Batch(ids, torch.ones_like(ids), None, labels.clone(), lengths)
+    rows, length = shape
+    places = torch.stack(
+        [torch.arange(rows).repeat_interleave(length), torch.arange(length).repeat(rows)]
+    )
+    decoder_ids = None if backbone.start_id is None else ids.clone()
+    return Batch(ids, torch.ones_like(ids), None, ids.flatten(), lengths, places, decoder_ids)
 
 
 def places(pack: Pack, member: Member) -> int:
@@ -119,7 +128,7 @@ def places(pack: Pack, member: Member) -> int:
     if pack.device.type != "cuda":
         return 1
     longest = max(map(len, member.train.input_ids))
-    batch = _batch((member.recipe.batch_size, longest))
+    batch = _batch((member.recipe.batch_size, longest), member.head, pack.backbone)
     peaks = []
     for size in (1, 2):
         torch.cuda.synchronize(pack.device)

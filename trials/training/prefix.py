@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from trials.backbones import Backbone
 from trials.tasks.base import Encoded
-from trials.training.data import collate, evaluation_rows, placed
+from trials.training.data import collate, evaluation_rows, placed, token_places
 from trials.training.member import Member
-from trials.training.passes import logits_of
+from trials.training.passes import run_through
 
 LARGEST = 2 * 2**30
 """Bytes; a split whose states take more is never cached."""
@@ -137,13 +137,12 @@ class Prefix:
                         inputs["token_type_ids"] = batch.token_type_ids
                     device = next(self._layers.parameters()).device
                     inputs = {k: v.to(device) for k, v in inputs.items()}
-                    logits_of(self._backbone.model, inputs)
+                    run_through(self._backbone, inputs)
                     hidden = caught.pop()
                     if not len(values):
                         values = hidden.new_empty(len(data.tokens), self._width)
                     live = batch.attention_mask.bool()
-                    places = data.starts[np.asarray(rows)][:, None] + np.arange(live.shape[1])
-                    where = torch.from_numpy(places)[live].to(device)
+                    where = token_places(data, rows, live).to(device)
                     values[where] = hidden[live.to(device)]
         finally:
             handle.remove()

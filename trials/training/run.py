@@ -4,12 +4,12 @@ A `Run` says what it needs next and takes in what was made for it; the engine tr
 """
 
 import functools
-import gzip
-import json
+import logging
 import math
 import time
 import traceback
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ from trials.training import checkpoint
 from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
+from trials.training.predictions import of_portion, write_predictions
 from trials.training.start import start_from
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
 TRACEBACK = "traceback.txt"
+_log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 30.0
 """Longest time between two checkpoints; when they are written changes no number."""
 
@@ -58,11 +60,11 @@ class Run:
         self.folder = Path(assignment.folder)
         self.task, backbone = load_parts(assignment)
         train = encoded(assignment, "train")
-        self.member = Member(self.spec, backbone, train, self.task.num_outputs)
+        self.member = Member(self.spec, backbone, train, self.task.head)
         self.history: list[Progress] = []
         self.best: tuple[float, int] | None = None
         self._best_adapter: tuple[Tensor, dict[str, Tensor]] | None = None
-        self._outputs: dict[str, Tensor] = {}
+        self._said: dict[str, Any] = {}
         self._is_kept = False
         self.seconds = 0.0
         self._saved = time.monotonic()
@@ -88,7 +90,15 @@ class Run:
             assert self._best_adapter is not None
             member.load_adapter(*self._best_adapter)
             self._is_kept = True
-        return next((part for part in self._shown() if part not in self._outputs), None)
+        return next((part for part in self._shown() if not self._has(part)), None)
+
+    def _has(self, part: str) -> bool:
+        """Whether it is known what it said of a part, be it of the split that has the part."""
+        portion = self.task.definition.portion(part)
+        if part not in self._said and portion is not None and portion.of in self._said:
+            names = (self.data(portion.of).ids, self.data(part).ids)
+            self._said[part] = of_portion(self._said[portion.of], *names)
+        return part in self._said
 
     @property
     def backbone(self) -> backbones.Backbone:
@@ -104,12 +114,14 @@ class Run:
         """A split, as tokens."""
         return encoded(self.assignment, part)
 
-    def take(self, part: str, outputs: Tensor) -> Progress | None:
+    def take(self, part: str, outputs: Any) -> Progress | None:
         """Take in the outputs that it wanted; a report, when they were an evaluation."""
-        outputs = outputs[:, : self.task.num_outputs]  # A kept head may have more.
+        if isinstance(outputs, Tensor):  # A kept head may have more.
+            outputs = outputs[..., : self.task.head.outputs].numpy()
+        said = self.task.read(outputs, self.data(part))
         if self.member.step > self._evaluated:
-            return self._evaluate(outputs)
-        self._outputs[part] = outputs
+            return self._evaluate(said)
+        self._said[part] = said
         return None
 
     @property
@@ -142,9 +154,9 @@ class Run:
             steps = range(per_epoch, total + 1, per_epoch)
         return frozenset(steps) | {total}
 
-    def _evaluate(self, outputs: Tensor) -> Progress:
-        data = self.data(self.spec.splits.search)
-        scores = self.task.scores(outputs.numpy(), data.labels)
+    def _evaluate(self, said: Any) -> Progress:
+        gold = self.data(self.spec.splits.search).gold
+        scores = self.task.scores(self.task.decide(said, said, gold), gold)
         primary = scores[self.task.definition.primary]
         progress = Progress(
             step=self.member.step,
@@ -160,7 +172,7 @@ class Run:
         if self._is_best(primary):
             self.best = (primary, self.member.step)
             self._best_adapter = self.member.adapter()
-            self._outputs = {self.spec.splits.search: outputs}
+            self._said = {self.spec.splits.search: said}
         if not self.member.done:  # Its end follows at once, and is written then.
             self.save()
         return progress
@@ -186,30 +198,44 @@ class Run:
             return self.result("diverged", self.member.diverged)
         assert self.best is not None
         scores, files, parts = {}, {"adapter": ADAPTER}, self._shown()
+        chosen = self._said[self.spec.splits.search], self.data(self.spec.splits.search).gold
         for part in parts:
             data = self.data(part)
-            scores[part] = self.task.scores(self._outputs[part].numpy(), data.labels)
+            said = self.task.decide(self._said[part], *chosen)
+            scores[part] = self.task.scores(said, data.gold)
             files[f"predictions_{part}"] = predictions_file(part)
             path = self.folder / files[f"predictions_{part}"]
-            write_predictions(path, self.task, self._outputs[part], data)
+            write_predictions(path, self.task, said, data)
         splits, name = self.spec.splits, self.task.definition.primary
         decides = splits.report if self.spec.stage == "confirm" else splits.search
         if not math.isfinite(scores[decides][name]):
             return self.result("diverged", f"{name} is undefined for these predictions")
         self._write_adapter()
         per_epoch = steps_per_epoch(self.spec.recipe, len(self.member.train.input_ids))
-        return self.result(
+        finished = self.result(
             "finished",
             scores=scores,
-            num_examples={part: len(self.data(part).labels) for part in parts},
-            num_truncated={
-                "train": self.member.train.num_truncated,
-                **{part: self.data(part).num_truncated for part in parts},
-            },
+            num_examples={part: len(self.data(part).gold) for part in parts},
+            num_truncated=self._truncated(parts),
             selected_step=self.best[1],
             selected_epoch=self.best[1] / per_epoch,
             files=files,
         )
+        return replace(finished, environment={**finished.environment, **self._signatures(decides)})
+
+    def _truncated(self, parts: list[str]) -> dict[str, int]:
+        """Part of the data -> examples that lost tokens; apart, those that lost what is learned."""
+        train = self.member.train
+        found = {part: self.data(part).num_truncated for part in parts}
+        cut = {"train completions": train.num_cut} if train.num_cut else {}
+        return {"train": train.num_truncated, **cut, **found}
+
+    def _signatures(self, part: str) -> dict[str, str]:
+        """How libraries made the scores of a part, which may explain a difference."""
+        found = self.task.signatures(self._said[part], self.data(part).gold)
+        for name, signature in found.items():
+            _log.info("%s of %s: %s", name, self.spec.task, signature)
+        return found
 
     def _write_adapter(self) -> None:
         """All that the trial owns, by name: the adapter with its fixed parts, and the head."""
@@ -283,6 +309,7 @@ def load_parts(assignment: Assignment) -> tuple[Task, backbones.Backbone]:
         assignment.device,
         spec.recipe.base_precision,
         spec.backbone_digest,
+        task.head.reads,
     )
     if spec.backbone_digest is not None and backbone.digest != spec.backbone_digest:
         raise UserError(
@@ -301,31 +328,28 @@ def task_at(reference: str, places: Places) -> Task:
 def encoded(assignment: Assignment, part: str) -> Encoded:
     """A split as tokens, tokenised once per process."""
     task, backbone = load_parts(assignment)
-    return _encoded(task, backbone, part, assignment.spec.splits, assignment.spec.recipe.max_length)
+    spec = assignment.spec
+    learned = part == "train"
+    return _encoded(task, backbone, part, spec.splits, spec.recipe.max_length, learned)
 
 
 @functools.lru_cache(maxsize=64)
 def _encoded(
-    task: Task, backbone: backbones.Backbone, part: str, splits: Any, max_length: int
+    task: Task,
+    backbone: backbones.Backbone,
+    part: str,
+    splits: Any,
+    max_length: int,
+    learned: bool,
 ) -> Encoded:
-    limit = min(max_length, backbone.max_tokens)
-    return task.encode(backbone.tokenizer, task.rows(part, splits), limit)
-
-
-def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) -> None:
-    """Per-example predictions as compressed JSON lines: id, label, prediction, outputs.
-
-    Label and prediction are names, or numbers of a regression; outputs are what the head gave.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    said, truth = task.predictions(outputs.numpy()), task.names(data.labels)
-    rows = zip(data.ids, truth, said, outputs.tolist(), strict=True)
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-        for example, label, prediction, output in rows:
-            row = {"id": example, "label": label, "prediction": prediction, "outputs": output}
-            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-    temporary.replace(path)
+    return task.encode(
+        backbone.tokenizer,
+        task.rows(part, splits),
+        min(max_length, backbone.max_tokens),
+        learned=learned,
+        context=backbone.max_tokens,
+        start_id=backbone.start_id if backbone.writes else None,
+    )
 
 
 def crashed(error: Exception, assignment: Assignment, run: Run | None = None) -> TrialResult:

@@ -49,7 +49,7 @@ def task(test: Rows | None = None, definition: Definition = PAIRS, number: int =
 def test_a_task_says_what_it_has() -> None:
     assert task().available == ("train", "validation")
     assert task(rows("test", 4)).num_examples == {"train": 500, "validation": 10, "test": 4}
-    assert (task().name, task().num_outputs, task(definition=NUMBERS).num_outputs) == (
+    assert (task().name, task().head.outputs, task(definition=NUMBERS).head.outputs) == (
         "pairs",
         2,
         1,

@@ -45,6 +45,7 @@ def test_what_can_change_a_number_is(other: Definition) -> None:
 
 
 def test_a_registered_definition_is_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.tasks()  # What is imported later would be forgotten with the copy.
     monkeypatch.setitem(catalogue._registry, "task", dict(catalogue._registry["task"]))
     registered = benchmark(WEATHER, module=__name__, folder=Path("here"))
     found = catalogue.lookup("task", "weather")

@@ -103,17 +103,22 @@ group: 3
     [
         (
             "kind: classification",
-            "kind: span",
-            "2: kind: kind 'span' is not supported by this version; "
-            "expected classification or regression",
+            "kind: spam",
+            "2: kind: must be classification or regression or span or text_to_text, but got 'spam'"
+            "; did you mean 'span'?",
         ),
         (
             "kind: classification",
             "kind: clasification",
-            "2: kind: must be classification or regression, but got 'clasification'"
+            "2: kind: must be classification or regression or span or text_to_text, but got "
+            "'clasification'"
             "; did you mean 'classification'?",
         ),
-        ("kind: classification", "kind: [a]", "2: kind: must be classification or regression, but"),
+        (
+            "kind: classification",
+            "kind: [a]",
+            "2: kind: must be classification or regression or span or text_to_text",
+        ),
         ("labels: [no, yes]", "labels: [[a], b]", "5: labels: must be a list of names, but got"),
         ("labels: [no, yes]", "labels: [1, '1']", "5: labels: names something twice: 1, 1"),
         ("labels: [no, yes]", "labels: yes", "5: labels: must be a list of names, but got 'yes'"),

@@ -44,7 +44,7 @@ def test_the_shared_rows_load_and_divide(name: str, shared_data: Path) -> None:
     for ours, theirs in zip(task.linked(train), task.linked(held), strict=True):
         assert not set().union(*ours) & set().union(*theirs)
     if task.definition.labels:
-        for label in range(task.num_outputs):
+        for label in range(task.head.outputs):
             share = whole.labels.count(label) / len(whole)
             assert held.labels.count(label) / len(held) == pytest.approx(share, abs=0.02)
 

@@ -42,7 +42,7 @@ primary: accuracy
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    catalogue.tasks()
+    catalogue.tasks()  # What is imported later would be forgotten with the copy.
     monkeypatch.setitem(catalogue._registry, "task", dict(catalogue._registry["task"]))
     benchmark(WEATHER, module=__name__)
     locate._from_hub.cache_clear()

@@ -12,11 +12,13 @@ from trials import backbones
 from trials.backbones import Backbone
 from trials.catalogue import complete
 from trials.contract import Padding, examples, model_of
-from trials.families import FAMILIES
+from trials.families import FAMILIES, Head
 from trials.places import Assignment, Places
+from trials.small import END
 from trials.spec import Dropout, Evaluate, Recipe, Schedule, Splits, TrialSpec
 from trials.tasks.base import Encoded
 from trials.tasks.embedded import FOLDER
+from trials.tasks.generation import Generation
 from trials.training.member import Member
 from trials.training.pack import Pack
 
@@ -30,6 +32,45 @@ def small_backbone(
     """Two layers with random weights."""
     model = model_of(family, **particular).to(dtype)
     return Backbone("small", "none", model, Padding(), FAMILIES[family])  # type: ignore[arg-type]
+
+
+class Numbers(Padding):
+    """A tokenizer whose words are the numbers of the tokens."""
+
+    eos_token_id = END
+
+    def decode(self, tokens: list[int], **_: Any) -> str:
+        """Two letters a token: its last digit, then its tens."""
+        return "".join(f"{'abcdefghij'[token % 10]}{'tuvwxyz'[token // 10]}" for token in tokens)
+
+
+def small_writer(
+    family: str = "llama", dtype: torch.dtype = torch.float64, **particular: Any
+) -> Backbone:
+    """A language model of two layers, with random weights that make up their mind."""
+    wide = {"initializer_factor": 4.0} if family == "t5" else {"initializer_range": 0.4}
+    fields = {"eos_token_id": END, "bos_token_id": None, **wide, **particular}
+    model = model_of(family, "words", **fields).to(dtype)
+    named = FAMILIES[family].with_head("words")
+    return Backbone("small", "none", model, Numbers(), named, has_head=True, reads="words")  # type: ignore[arg-type]
+
+
+def prompts_of(how: Generation, num_rows: int = 7, start_id: int | None = None) -> Encoded:
+    """Random prompts of different lengths, to go on with."""
+    rows = [row[:-1] for row in examples(num_rows).input_ids]
+    names = [f"test-{i}" for i in range(num_rows)]
+    return Encoded(rows, None, [("",)] * num_rows, names, 0, start_id=start_id, generation=how)
+
+
+def completed(num_rows: int = 24, start_id: int | None = None) -> Encoded:
+    """Random prompts with completions of different lengths, to learn."""
+    whole = examples(num_rows)
+    sizes = [2 + row % 3 for row in range(num_rows)]
+    rows = whole.input_ids
+    targets = [ids[-size:] for ids, size in zip(rows, sizes, strict=True)]
+    if start_id is not None:
+        rows = [ids[:-size] for ids, size in zip(rows, sizes, strict=True)]
+    return Encoded(rows, None, whole.labels, whole.ids, 0, targets=targets, start_id=start_id)
 
 
 def tiny_backbone(dtype: torch.dtype = torch.float64) -> Backbone:
@@ -59,9 +100,10 @@ def spec_of(method: str = "lora", *, seed: int = 3, given: Any = None, **more: A
 
 
 def member_of(backbone: Backbone, method: str = "lora", **more: Any) -> Member:
-    """A member on the random token ids of the contract, or on `data`."""
+    """A member on the random token ids of the contract, or on `data`, with a head as `asked`."""
     data: Encoded = more.pop("data", DATA)
-    return Member(spec_of(method, **more), backbone, data)
+    head: Head | None = more.pop("asked", None)
+    return Member(spec_of(method, **more), backbone, data, head)
 
 
 def train(backbone: Backbone, members: list[Member], steps: int) -> list[list[float]]:

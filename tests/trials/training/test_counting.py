@@ -8,6 +8,7 @@ from transformers import BertConfig
 from trials.catalogue import complete
 from trials.contract import examples
 from trials.errors import UserError
+from trials.families import Head
 from trials.methods.lora import LoRA
 from trials.targets import PRESETS
 from trials.training.counting import count
@@ -39,8 +40,17 @@ def test_it_counts_what_a_trial_would_train(root: Path, method: str, given: dict
     spec = spec_of(method, given=given, targets=TARGETS)
     member = Member(spec, small_backbone(), examples())
     expected = member.parameters.counts(member.method)
-    made = count("small", method, complete(method, given), TARGETS, num_labels=3, roots=(root,))
+    made = count("small", method, complete(method, given), TARGETS, head=Head(3), roots=(root,))
     assert made == expected
+
+
+@pytest.mark.parametrize("outputs", [2, 5])
+def test_a_head_that_reads_every_token_is_one_map(root: Path, outputs: int) -> None:
+    head = Head(outputs, "tokens")
+    member = Member(spec_of(targets=TARGETS), small_backbone(), examples(), head)
+    made = count("small", "lora", complete("lora", {}), TARGETS, head=head, roots=(root,))
+    assert made == member.parameters.counts(member.method)
+    assert made[1] == outputs * 32 + outputs
 
 
 def test_targets_may_be_expressions(root: Path) -> None:

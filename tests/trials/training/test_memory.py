@@ -10,11 +10,13 @@ import torch
 import transformers
 from cases import DATA, member_of, small_backbone, spec_of
 
+from trials.families import Head
 from trials.spec import Dropout, TrialSpec
 from trials.training.memory import COPIES, SLACK, Footprint, places, predicted
 from trials.training.pack import Pack
 
 GIB = 2**30
+TWO = Head(2)
 
 
 def test_a_pack_takes_the_backbone_once_and_each_member() -> None:
@@ -45,7 +47,7 @@ def trial(**more: Any) -> TrialSpec:
 
 @functools.cache
 def usual() -> Footprint:
-    return predicted(config(), trial(), 2, 32)
+    return predicted(config(), trial(), TWO, 32)
 
 
 def test_weights_and_what_a_member_owns_are_in_it() -> None:
@@ -61,7 +63,7 @@ def test_a_head_that_is_kept_is_predicted_without_its_weights() -> None:
     """A configuration says of its head how many outputs it has, which is all that matters."""
     spec = trial()
     frozen = replace(spec.recipe, head="freeze", head_start="backbone")
-    kept = predicted(config(num_labels=3), replace(spec, recipe=frozen), 2, 32)
+    kept = predicted(config(num_labels=3), replace(spec, recipe=frozen), TWO, 32)
     assert kept.backbone == pytest.approx(usual().backbone, rel=0.1)
     assert 0 < kept.member < usual().member, "which has no moments"
 
@@ -74,21 +76,26 @@ def test_a_head_that_is_kept_is_predicted_without_its_weights() -> None:
 def test_each_member_takes_more_of_larger_batches_and_ranks(
     length: int, more: dict[str, Any]
 ) -> None:
-    larger = predicted(config(), trial(**more), 2, length)
+    larger = predicted(config(), trial(**more), TWO, length)
     assert larger.member > usual().member
     assert larger.backbone == pytest.approx(usual().backbone, rel=0.2), "which is there once"
 
 
 def test_activations_grow_with_the_batch_and_what_is_owned_does_not() -> None:
-    sizes = [predicted(config(), trial(batch_size=n), 2, 32).member for n in (4, 8, 12)]
+    sizes = [predicted(config(), trial(batch_size=n), TWO, 32).member for n in (4, 8, 12)]
     assert sizes[1] - sizes[0] == pytest.approx(sizes[2] - sizes[1], rel=0.02)
     assert sizes[0] < sizes[1] < 2 * sizes[0]
 
 
+def test_a_head_that_reads_every_token_takes_little_more() -> None:
+    found = predicted(config(), trial(), Head(2, "tokens"), 32)
+    assert found.member == pytest.approx(usual().member, rel=0.5)
+
+
 def test_two_depths_tell_of_any() -> None:
     """In float32 exactly: every layer is alike."""
-    whole = predicted(config(4), trial(), 2, 32, layers=(1, 4))
-    assert predicted(config(4), trial(), 2, 32) == whole
+    whole = predicted(config(4), trial(), TWO, 32, layers=(1, 4))
+    assert predicted(config(4), trial(), TWO, 32) == whole
     assert whole.member > usual().member
     assert whole.backbone > usual().backbone
 
@@ -111,25 +118,25 @@ def test_two_depths_tell_of_any_in_other_families(family: str) -> None:
 
     dropout = Dropout(backbone=0.1, attention=0.1)
     spec = trial(dropout=dropout, targets=("query", "intermediate"))
-    whole = predicted(of(4), spec, 2, 32, layers=(1, 4))
-    carried_on = predicted(of(4), spec, 2, 32)
+    whole = predicted(of(4), spec, TWO, 32, layers=(1, 4))
+    carried_on = predicted(of(4), spec, TWO, 32)
     assert carried_on.member == pytest.approx(whole.member, rel=0.02)
     assert carried_on.backbone == pytest.approx(whole.backbone, rel=0.15)
     if family == "t5":
-        uneven = predicted(of(4, num_decoder_layers=2), spec, 2, 32)
-        assert predicted(of(2), spec, 2, 32).member < uneven.member < whole.member
+        uneven = predicted(of(4, num_decoder_layers=2), spec, TWO, 32)
+        assert predicted(of(2), spec, TWO, 32).member < uneven.member < whole.member
 
 
 def test_a_kept_head_needs_no_checkpoint_to_be_predicted() -> None:
     kept = trial(head="freeze", head_start="backbone")
-    assert predicted(config(), kept, 2, 32) == predicted(config(), trial(head="freeze"), 2, 32)
-    assert predicted(config(), kept, 2, 32).member < usual().member
+    assert predicted(config(), kept, TWO, 32) == predicted(config(), trial(head="freeze"), TWO, 32)
+    assert predicted(config(), kept, TWO, 32).member < usual().member
 
 
 def test_half_the_precision_takes_less_for_each_member() -> None:
     shape = {"batch_size": 16}
-    full = predicted(config(), trial(**shape), 2, 64)
-    half = predicted(config(), trial(precision="bf16", **shape), 2, 64)
+    full = predicted(config(), trial(**shape), TWO, 64)
+    half = predicted(config(), trial(precision="bf16", **shape), TWO, 64)
     assert 0.4 * full.member < half.member < 0.9 * full.member
 
 
@@ -137,7 +144,7 @@ def test_nothing_is_allocated_and_nothing_drawn() -> None:
     """A backbone larger than any machine that tests run on."""
     huge = config(96, hidden_size=16384, num_attention_heads=128, intermediate_size=65536)
     before = torch.get_rng_state()
-    found = predicted(huge, trial(batch_size=64), 2, 512)
+    found = predicted(huge, trial(batch_size=64), TWO, 512)
     assert torch.equal(torch.get_rng_state(), before)
     assert found.backbone > 96 * 12 * 16384**2 * 4 > 1000 * GIB
     assert found.member > 64 * 512 * 16384 * 4

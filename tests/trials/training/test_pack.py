@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trials.backbones import Backbone
+from trials.families import Head
 from trials.spec import Dropout, Optimizer, Schedule
 from trials.tasks.base import Encoded
 from trials.training.data import collate
@@ -21,6 +22,9 @@ from trials.training.pack import Pack
 
 DROPOUT = Dropout(backbone=0.1, adapter=0.1)
 LONG = Encoded([ids * 2 for ids in DATA.input_ids], None, DATA.labels, DATA.ids, DATA.num_truncated)
+ENDS = [(0, len(ids) - 1) if i % 3 else (2, 2) for i, ids in enumerate(DATA.input_ids)]
+PLACES = Encoded(DATA.input_ids, None, ENDS, DATA.ids, 0)
+FAR = Encoded([ids * 2 for ids in DATA.input_ids], None, ENDS, DATA.ids, 0)
 
 
 def mixed(backbone: Backbone) -> list[Member]:
@@ -35,6 +39,18 @@ def mixed(backbone: Backbone) -> list[Member]:
                           "targets": ("query", "output"), "label_smoothing": 0.1}),
     ]  # fmt: skip
     return [member_of(backbone, method, **{**common, **more}) for method, more in cases]
+
+
+def reading_tokens(backbone: Backbone) -> list[Member]:
+    """Three trials whose heads give a start and an end for each token."""
+    targets = ("query", "value")
+    cases: list[dict[str, Any]] = [
+        {"given": {"rank": 3}, "seed": 1, "dropout": DROPOUT},
+        {"given": {"rank": 5}, "batch_size": 3, "data": FAR, "label_smoothing": 0.1},
+        {"given": {"rank": 2}, "seed": 2, "accumulate": 2},
+    ]
+    common = {"asked": Head(2, "tokens"), "data": PLACES, "steps": 30, "targets": targets}
+    return [member_of(backbone, "lora", **{**common, **more}) for more in cases]
 
 
 def gap(one: Tensor, other: Tensor) -> float:
@@ -96,6 +112,35 @@ def test_outputs_come_in_the_order_of_the_split_whatever_the_padding() -> None:
             one = Encoded([DATA.input_ids[row]], None, [0], ["x"], 0)
             torch.testing.assert_close(pack.outputs(member, one)[0], together[row])
     assert together.shape == (24, 3)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_a_head_that_reads_every_token_is_packed_as_alone(family: str) -> None:
+    backbone = small_backbone(family=family)
+    packed, alone = reading_tokens(backbone), reading_tokens(backbone)
+    of_pack = train(backbone, packed, 8)
+    of_each = [train(backbone, [member], 8)[0] for member in alone]
+    for together, apart, one, other in zip(of_pack, of_each, packed, alone, strict=True):
+        assert max(abs(x - y) for x, y in zip(together, apart, strict=True)) < 1e-11
+        assert gap(one.parameters.values, other.parameters.values) < 1e-10
+        assert together[-1] != pytest.approx(together[0], abs=1e-3), "nothing was learned"
+    with Pack(backbone) as pack:
+        made = pack.all_outputs(packed, PLACES)
+        for member, outputs in zip(alone, made, strict=True):
+            assert outputs.shape == (len(PLACES.tokens), 2)
+            assert gap(outputs, pack.outputs(member, PLACES)) < 1e-10
+    assert gap(made[0], made[1]) > 1e-3, "members are alike: proves nothing"
+
+
+def test_outputs_of_tokens_lie_as_the_tokens_of_the_split() -> None:
+    backbone = small_backbone()
+    (member, *_) = reading_tokens(backbone)
+    with Pack(backbone) as pack:
+        together = pack.outputs(member, PLACES)
+        for row in (0, 7, 23):
+            one = Encoded([PLACES.input_ids[row]], None, [(0, 0)], ["x"], 0)
+            part = slice(*PLACES.starts[row : row + 2])
+            torch.testing.assert_close(pack.outputs(member, one), together[part])
 
 
 class PlainLoRA(nn.Module):

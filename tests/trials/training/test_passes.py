@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from cases import DATA, small_backbone
 from torch import Tensor
 
 from trials.small import END
 from trials.training.data import collate
-from trials.training.passes import last_end, logits_of
+from trials.training.passes import last_end, logits_of, states_of
 
 ROWS = [0, 1, 2, 3]
 
@@ -35,6 +36,27 @@ def test_it_is_the_librarys_own_pass(family: str) -> None:
         expected = model(**inputs).logits
         assert torch.equal(logits_of(model, inputs), expected)
     assert float(expected.std()) > 1e-3, "nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("family", "body"),
+    [("bert", "bert"), ("deberta-v2", "deberta"), ("gpt2", "transformer"), ("llama", "transformer"),
+     ("roberta", "roberta"), ("t5", "")],
+)  # fmt: skip
+def test_states_are_those_that_the_library_answers_from(family: str, body: str) -> None:
+    model = small_backbone(family=family, num_labels=2).model
+    answering: Any = transformers.AutoModelForQuestionAnswering.from_config(model.config)
+    answering.to(torch.float64).eval()
+    whole = answering.get_submodule(body) if body else answering
+    whole.load_state_dict(model.base_model.state_dict(), strict=False)
+    batch = collate(DATA, ROWS, 0)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    with torch.no_grad():
+        expected = answering(**inputs, use_cache=False) if family == "t5" else answering(**inputs)
+        starts, ends = answering.qa_outputs(states_of(model, inputs)).unbind(-1)
+    torch.testing.assert_close(starts, expected.start_logits)
+    torch.testing.assert_close(ends, expected.end_logits)
+    assert float(starts.std()) > 1e-3, "nothing to compare"
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])

@@ -11,6 +11,7 @@ from cases import member_of, small_backbone, train
 from test_memory import trial
 from torch import Tensor
 
+from trials.families import Head
 from trials.spec import Dropout
 from trials.training.member import Member
 from trials.training.memory import predicted
@@ -137,6 +138,6 @@ def test_it_takes_less_memory(family: str) -> None:
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 80, "pad_token_id": 0}
     deep = transformers.AutoConfig.for_model(family, num_hidden_layers=12, **sizes, **DEEP[family])
     shape = {"batch_size": 16}
-    kept = predicted(deep, trial(**shape), 2, 64)
-    again = predicted(deep, trial(gradient_checkpointing=True, **shape), 2, 64)
+    kept = predicted(deep, trial(**shape), Head(2), 64)
+    again = predicted(deep, trial(gradient_checkpointing=True, **shape), Head(2), 64)
     assert again.member < 0.4 * kept.member

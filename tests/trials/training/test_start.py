@@ -12,6 +12,7 @@ from torch import Tensor
 from trials import backbones, catalogue
 from trials.backbones import Backbone
 from trials.errors import UserError
+from trials.families import Head
 from trials.places import Assignment
 from trials.small import END
 from trials.spec import TrialResult
@@ -51,7 +52,7 @@ def write(member: Member, folder: Path) -> Path:
 def follower(source: Member, backbone: Backbone, **more: Any) -> Member:
     """The same method on another task of two labels."""
     spec = dataclasses.replace(source.spec, task="other", source=source.spec.id, **more)
-    return Member(spec, backbone, BINARY, 2)
+    return Member(spec, backbone, BINARY, Head(2))
 
 
 def owned(member: Member) -> dict[str, Tensor]:
@@ -135,7 +136,7 @@ def test_an_adapter_that_does_not_fit_is_refused(
     source = member_of(backbone)
     spec = dataclasses.replace(source.spec, **{"source": source.spec.id, **changes})
     with pytest.raises(UserError) as error:
-        start_from(Member(spec, backbone, BINARY, 2), write(source, tmp_path))
+        start_from(Member(spec, backbone, BINARY, Head(2)), write(source, tmp_path))
     assert message in str(error.value)
 
 
@@ -189,7 +190,7 @@ def test_a_run_starts_from_its_source_and_survives_an_interruption(
     task, backbone = Run(whole).task, backbones.load("tiny")
     again = export.load_member(tmp_path / "whole", whole.spec, backbone, ADAPTER)
     assert torch.equal(owned(again)["sites.0.b_aux"], tensors[0]["sites.0.b_aux"])
-    assert task.num_outputs == 2
+    assert task.head == Head(2)
 
 
 def test_a_source_that_is_gone_fails_the_trial_with_a_reason(root: Path, tmp_path: Path) -> None:
@@ -227,8 +228,8 @@ def test_a_kept_head_has_all_its_outputs_and_the_first_are_the_tasks(family: str
     """As TLoRA keeps the three outputs of MNLI for tasks of two labels."""
     backbone = with_head(family=family)
     spec = spec_of(head="freeze", head_start="backbone", steps=3)
-    member = Member(spec, backbone, BINARY, 2)
-    assert member.num_outputs == 3
+    member = Member(spec, backbone, BINARY, Head(2))
+    assert member.head == Head(3)
     with Pack(backbone) as pack:
         outputs = pack.outputs(member, BINARY)
     with torch.no_grad():
@@ -240,19 +241,20 @@ def test_a_kept_head_has_all_its_outputs_and_the_first_are_the_tasks(family: str
 
 
 @pytest.mark.parametrize(
-    ("backbone", "num_outputs", "message"),
+    ("backbone", "head", "message"),
     [
-        (with_head(False), 3, "'small' comes without one"),
-        (with_head(), 4, "has 3 outputs, and the task needs 4"),
-        (with_head(), 1, "has 3 outputs, and the task needs 1"),
+        (with_head(False), Head(3), "'small' comes without one"),
+        (with_head(), Head(4), "has 3 outputs, and the task needs 4"),
+        (with_head(), Head(1), "has 3 outputs, and the task needs 1"),
+        (with_head(), Head(2, "tokens"), "the task's reads every token"),
     ],
 )
 def test_a_head_that_cannot_be_kept_is_refused(
-    backbone: Backbone, num_outputs: int, message: str
+    backbone: Backbone, head: Head, message: str
 ) -> None:
     spec = spec_of(head="freeze", head_start="backbone")
     with pytest.raises(UserError, match=message):
-        Member(spec, backbone, BINARY, num_outputs)
+        Member(spec, backbone, BINARY, head)
 
 
 def test_a_frozen_head_may_be_the_sources(tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ def test_a_frozen_head_may_be_the_sources(tmp_path: Path) -> None:
     train(backbone, [source], 6)
     recipe = dataclasses.replace(source.recipe, head="freeze", head_start="source")
     spec = dataclasses.replace(source.spec, task="other", source=source.spec.id, recipe=recipe)
-    made = Member(spec, backbone, source.train, 3)
+    made = Member(spec, backbone, source.train, Head(3))
     start_from(made, write(source, tmp_path))
     for name, tensor in owned(source).items():
         assert torch.equal(tensor, owned(made)[name])
@@ -270,7 +272,7 @@ def test_a_frozen_head_may_be_the_sources(tmp_path: Path) -> None:
         made.parameters.head["classifier"]["weight"], source.parameters.head["classifier"]["weight"]
     )
     with pytest.raises(UserError, match="has head.classifier.weight of shape"):
-        start_from(Member(spec, backbone, BINARY, 2), tmp_path / ADAPTER)
+        start_from(Member(spec, backbone, BINARY, Head(2)), tmp_path / ADAPTER)
 
 
 def test_a_run_over_a_kept_head_scores_the_labels_of_its_task(
