@@ -19,7 +19,8 @@ from ablate.stats.components import Component, components
 from ablate.stats.decide import decide
 from ablate.stats.document import SCHEMA, validate
 from ablate.stats.effect import clopper_pearson
-from ablate.stats.evaluation import Read, with_examples
+from ablate.stats.evaluation import Read, with_bounds, with_examples
+from ablate.stats.evaluation_bound import scale_of, share
 from ablate.stats.finding import Finding, plain_json
 from ablate.stats.interaction import interactions
 from ablate.stats.level import level_of
@@ -134,6 +135,7 @@ def analyse(
         decided = with_examples(
             decided, cells, predictions, level=level, generators=questions.generators
         )
+    decided = with_bounds(decided, cells, level=level)
     found = (*decided, *interactions(cells, level=level))
     return Findings(
         level=level,
@@ -194,6 +196,8 @@ def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
         beside = bca(scores, level=level, rng=resamples.draw(n), counts=resamples(n))
         summary |= {"bca_low": beside.low, "bca_high": beside.high}
     summary |= _collapse(-scores if cell.lower_is_better else scores, level)
+    scale = scale_of(cell.step, cell.num_examples)
+    bound = share(summary["mean"], cell.num_examples, scale, level=level)
     if cell.not_a_number:
         summary["status"] = "nan_present"
     return {
@@ -212,6 +216,7 @@ def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
         "best_values": dict(cell.best_values),
         "trainable_parameters": cell.trainable_parameters,
         "late": bool(cell.late),
+        "example_noise": None if bound is None else asdict(bound),
     }
 
 
