@@ -312,8 +312,9 @@ def report_table(
     """
     from ablate.report.render import write
 
+    notes: tuple[str, ...] = ()
     if isinstance(source, pd.DataFrame):
-        data, name, place, notes = source, str(source["study"].iloc[0]), "MLflow", ()
+        data, name, place = source, str(source["study"].iloc[0]), "MLflow"
     else:
         found = exchange.read(source, columns)
         data, notes = found.frame, found.notes

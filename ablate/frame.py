@@ -18,7 +18,8 @@ from trials.spec import FAILED, Status
 
 NUISANCE_PREFIX = "tune."
 CONFIRM_STAGES = ("confirm", "race")
-STAGES = ("search", *CONFIRM_STAGES)
+VARIANCE_STAGE = "variance"
+STAGES = ("search", *CONFIRM_STAGES, VARIANCE_STAGE)
 DIRECTIONS = ("higher", "lower")
 STATUSES: tuple[str, ...] = (*get_args(Status), "missing")
 FAILED_STATUSES: frozenset[str] = FAILED
@@ -29,7 +30,7 @@ _BEFORE_FACTORS = (
 _AFTER_FACTORS = (
     "seed", "metric", "score", "direction", "primary", "grid_step", "num_examples", "status",
     "reason", "selected_epoch", "trainable_parameters", "seconds", "peak_memory_bytes", "device",
-    "environment", "trial_id", "late", "reused_from",
+    "environment", "trial_id", "late", "reused_from", "order_seed", "repeat",
 )  # fmt: skip
 FIXED_COLUMNS: tuple[str, ...] = _BEFORE_FACTORS + _AFTER_FACTORS
 _DEFAULTS: Mapping[str, object] = {
@@ -43,7 +44,7 @@ _TEXT = (
 )  # fmt: skip
 _NUMBERS = (
     "grid_step", "num_examples", "selected_epoch", "trainable_parameters", "seconds",
-    "peak_memory_bytes",
+    "peak_memory_bytes", "order_seed", "repeat",
 )  # fmt: skip
 _FREE_TEXT = ("reason", "device", "environment", "trial_id", "reused_from")
 _VOCABULARY = {"stage": STAGES, "direction": DIRECTIONS, "status": STATUSES}
@@ -240,7 +241,8 @@ def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]
 
 def _key(table: pd.DataFrame) -> list[str]:
     return [
-        "study", "stage", "split", "task", "backbone", "arm", "metric", "seed", *nuisances(table)
+        "study", "stage", "split", "task", "backbone", "arm", "metric", "seed", "order_seed",
+        "repeat", *nuisances(table),
     ]  # fmt: skip
 
 
@@ -310,6 +312,10 @@ def _word_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
                 kind = "directions" if column == "direction" else "primary metrics"
                 found = ", ".join(sorted(set(values)))
                 problems.append((column, f"{where} has several {kind}: {found}"))
+    streams = table["stage"].eq(VARIANCE_STAGE) & table["order_seed"].isna()
+    if streams.any():
+        text = f"row {int(np.flatnonzero(streams)[0]) + 1}: a trial of stage variance needs one"
+        problems.append(("order_seed", text))
     return problems
 
 

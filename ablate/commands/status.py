@@ -1,8 +1,12 @@
 """`ablate status`: where each cell of a study stands."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from ablate.commands.common import load, out, out_json, table
+
+if TYPE_CHECKING:
+    from ablate.tally import Standing
 
 
 def run(given: argparse.Namespace) -> int:
@@ -27,6 +31,7 @@ def run(given: argparse.Namespace) -> int:
                         "label": s.cell.arm.label,
                         "search": {"done": s.search[0], "planned": s.search[1]},
                         "confirm": {"done": s.confirm[0], "planned": s.confirm[1]},
+                        **_of_variance(s),
                         "running": s.running,
                         "failed": s.failed,
                         "reused": s.reused,
@@ -52,5 +57,14 @@ def run(given: argparse.Namespace) -> int:
     for s in standings:
         for reason in s.reasons:
             out(f"failed: {s.cell.name}: {reason}")
+    for s in standings:
+        if s.variance[1]:
+            out(f"variance: {s.cell.name}: {s.variance[0]}/{s.variance[1]} trials")
     out(f"\nspent    {cost}")
     return 0
+
+
+def _of_variance(standing: "Standing") -> dict[str, Any]:
+    """The variance stage of a cell that has one."""
+    done, planned = standing.variance
+    return {"variance": {"done": done, "planned": planned}} if planned else {}

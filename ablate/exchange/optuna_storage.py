@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ablate.exchange.optuna_table import is_value
 from ablate.quiet import quiet
 from trials.errors import Problem, UserError
 
@@ -83,11 +84,7 @@ def _require_studies(file: Path) -> None:
 
 def _table(study: Any) -> pd.DataFrame:
     table = study.trials_dataframe()
-    names = [n for n in map(str, table.columns) if n == "value" or n.startswith("values_")]
-    metrics = study.metric_names
-    if metrics and names == ["value"]:
-        table = table.rename(columns={"value": f"values_{metrics[0]}"})
-        names = [f"values_{metrics[0]}"]
+    names = [name for name in map(str, table.columns) if is_value(name)]
     directions = [_WORDS.get(direction.name, "") for direction in study.directions]
     told = {f"direction_{n}": d for n, d in zip(names, directions, strict=True)}
     attributes = {f"user_attrs_{k}": v for k, v in study.user_attrs.items()

@@ -1,7 +1,8 @@
 """Optuna's trials: the table of `study.trials_dataframe()`, of one study or several.
 
-Its columns are `number`, `state`, `value` (or `values_0`, …), `params_…`, `user_attrs_…`. A CSV of
-it does not say which direction is better, so the user does; a storage says it.
+Its columns are `number`, `state`, `value` (or `values_0`, `value_<metric>`, …), `params_…` and
+`user_attrs_…`. A CSV of it does not say which direction is better, so the user does; a storage says
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 
 from ablate.exchange import taken
 from ablate.exchange.columns import Columns
-from ablate.frame import NUISANCE_PREFIX
+from ablate.frame import NUISANCE_PREFIX, factors
 from trials.errors import Problem, UserError, nearest
 
 ORIGIN = "trials of Optuna"
@@ -21,13 +22,14 @@ STATUSES = {
 }  # fmt: skip
 PARAMETER = "params_"
 ATTRIBUTE = "user_attrs_"
+_VALUES = ("values_", "value_")  # each objective's, by number or by the name of its metric
 _FIXED = ("task", "backbone", "arm", "method", "label", "seed", "split", "num_examples")
 
 
 def recognises(table: pd.DataFrame) -> bool:
     """Whether a table is one of Optuna's trials."""
     names = [str(name) for name in table.columns]
-    return {"number", "state"} <= set(names) and any(_is_value(name) for name in names)
+    return {"number", "state"} <= set(names) and any(is_value(name) for name in names)
 
 
 def is_journal(rows: Sequence[Any]) -> bool:
@@ -35,8 +37,14 @@ def is_journal(rows: Sequence[Any]) -> bool:
     return bool(rows) and all(isinstance(r, Mapping) and "op_code" in r for r in rows)
 
 
-def _is_value(name: str) -> bool:
-    return name == "value" or name.startswith("values_")
+def values_of(column: str) -> str:
+    """The metric that a column of values is of."""
+    return next((column.removeprefix(v) for v in _VALUES if column.startswith(v)), column)
+
+
+def is_value(column: str) -> bool:
+    """Whether a column has the values of an objective."""
+    return column == "value" or column.startswith(_VALUES)
 
 
 def from_table(
@@ -63,7 +71,7 @@ def from_table(
         Problem(f"unknown value {state!r}{nearest(state, STATUSES)}", file=source, key="state")
         for state in sorted(set(table["state"].astype(str)) - set(STATUSES))
     ]
-    values = [str(name) for name in table.columns if _is_value(str(name))]
+    values = [str(name) for name in table.columns if is_value(str(name))]
     directed = {name: f"direction_{name}" for name in values if f"direction_{name}" in table}
     if "direction" not in columns.names and len(directed) < len(values):
         told = "the table does not say which are better: add --value direction=higher, or lower"
@@ -94,7 +102,7 @@ def _base(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     if "duration" in table:
         about["seconds"] = pd.to_timedelta(table["duration"]).dt.total_seconds()
     rows = rows.assign(**{k: v for k, v in about.items() if k not in rows})
-    if not {"arm", "method", "label"} & set(rows):
+    if not {"arm", "method", "label"} & set(rows) and not factors(rows):
         rows = rows.assign(arm=table.get("study", "trials"))
     return rows if "seed" in rows else rows.assign(seed=_repeats(rows))
 
@@ -115,7 +123,7 @@ def _of_value(
 ) -> pd.DataFrame:
     made = rows.assign(score=table[name], primary=place == 0)
     if "metric" not in made:
-        made = made.assign(metric=name.removeprefix("values_"))
+        made = made.assign(metric=values_of(name))
     if name not in directed:
         return made
     there = table[directed[name]].notna()

@@ -93,12 +93,13 @@ def _bounded(finding: Finding, cells: Cells, level: float) -> Finding:
     treatment, control = sides
     scale = scale_of(treatment.step, treatment.num_examples)
     same = (treatment.step, treatment.num_examples) == (control.step, control.num_examples)
-    means = [finding.details.get(f"{side}_mean") for side in ("treatment", "control")]
-    if not same or scale is None or not treatment.num_examples or None in means:
+    one, other = (finding.details.get(f"{side}_mean") for side in ("treatment", "control"))
+    if not same or scale is None or not treatment.num_examples or one is None or other is None:
         return finding
-    shares = [-m if treatment.lower_is_better else m for m in means]
-    shares = shares[::-1] if treatment.lower_is_better else shares
-    made = difference(*shares, treatment.num_examples, scale, level=level)
+    if treatment.lower_is_better:
+        # Sides are negated where lower is better, and a positive difference favours the treatment.
+        one, other = -other, -one
+    made = difference(one, other, treatment.num_examples, scale, level=level)
     details = {**finding.details, "example_noise": None if made is None else asdict(made)}
     return replace(finding, details=details)
 

@@ -24,6 +24,7 @@ from ablate.stats.evaluation_bound import scale_of, share
 from ablate.stats.finding import Finding, plain_json
 from ablate.stats.interaction import interactions
 from ablate.stats.level import level_of
+from ablate.stats.luck import CellLuck, Spending, lucks
 from ablate.stats.many import OverTasks, many
 from ablate.stats.questions import Questions, ask
 from ablate.stats.shape import collapsed
@@ -48,6 +49,7 @@ class Findings:
         beside: other metrics and splits of each cell.
         averages: those over tasks that papers print.
         over_tasks: all arms over all tasks, by backbone.
+        luck: what the variance stage found, by cell.
     """
 
     level: float
@@ -62,6 +64,7 @@ class Findings:
     beside: tuple[dict[str, Any], ...]
     averages: tuple[dict[str, Any], ...]
     over_tasks: tuple[OverTasks, ...] = ()
+    luck: tuple[CellLuck, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of `findings.json`, in plain JSON types."""
@@ -79,6 +82,7 @@ class Findings:
             "beside": self.beside,
             "averages": self.averages,
             "over_tasks": [asdict(one) for one in self.over_tasks],
+            "luck": [asdict(one) for one in self.luck],
         }
         return {key: plain_json(value) for key, value in document.items()}
 
@@ -94,6 +98,7 @@ def analyse(
     looks: int = 1,
     planned_looks: Sequence[int] = (),
     predictions: Read | None = None,
+    spending: Spending | None = None,
 ) -> Findings:
     """Answer a study's comparisons and rule on its claims.
 
@@ -112,6 +117,7 @@ def analyse(
         looks: how often the data have been looked at, this time included.
         planned_looks: seed counts of a race, for comparisons that were registered for no other.
         predictions: where per-example predictions of a cell come from, if they are stored.
+        spending: what the variance stage is to say of how runs are best spent.
 
     Returns:
         The findings.
@@ -150,6 +156,7 @@ def analyse(
         beside=scores_beside(cells, level=level),
         averages=averages(cells, level=level),
         over_tasks=many(cells, level=level, rng=questions.generators("over tasks")),
+        luck=lucks(questions.frame, level=level, spending=spending),
     )
 
 

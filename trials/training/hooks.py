@@ -115,7 +115,7 @@ class Forward:
         """One member's mask, at its own shape."""
         member = self.members[k]
         where = (place, self.calls[place], member.step, self.microbatch)
-        return drawn_mask(shape, probability, member.spec.seed, where, x.device)
+        return drawn_mask(shape, probability, member.spec.seed_on_the_way, where, x.device)
 
     @property
     def drops_attention(self) -> bool:

@@ -11,6 +11,7 @@ from ablate.exchange import Columns, Imported, optuna_table, read
 from trials.errors import UserError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
 def searched(file: Path, name: str = "study", *, direction: str = "minimize") -> optuna.Study:

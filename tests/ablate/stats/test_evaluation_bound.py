@@ -69,6 +69,7 @@ def test_the_mean_of_seeds_varies_less_than_the_bound() -> None:
 def test_what_is_no_share_has_no_bound() -> None:
     assert scale_of(1 / 277, 277) == 1.0
     assert scale_of(100 / 277, 277) == 100.0
+    assert scale_of(0.00361, 277) == 1.0, "typed by hand"
     for step, number in ((None, 277), (1 / 277, None), (0.5, 277), (1 / 277, 0)):
         assert scale_of(step, number) is None
     assert share(None, 277, 1.0, level=0.95) is None
