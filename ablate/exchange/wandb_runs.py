@@ -8,6 +8,7 @@ of runs with `config` and `summary`.
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -171,14 +172,21 @@ def _literal_rows(table: pd.DataFrame, source: str) -> Iterator[Run]:
 
 
 def _literal(text: Any) -> Mapping[str, Any] | None:
-    """A dictionary written by Python or as JSON; None for anything else."""
-    for read in (json.loads, ast.literal_eval):
+    """A dictionary written by Python or as JSON; None for anything else.
+
+    Python writes `nan` and `inf` for what it does not read; both become None.
+    """
+    for read, given in ((json.loads, str(text)), (ast.literal_eval, _finite(str(text)))):
         try:
-            value = read(str(text))
+            value = read(given)
         except (ValueError, SyntaxError):
             continue
         return value if isinstance(value, Mapping) else None
     return None
+
+
+def _finite(text: str) -> str:
+    return re.sub(r"(?<=[:\[(,] )-?(nan|inf)(?=[,}\])])", "None", text)
 
 
 def _unwrapped(config: Mapping[str, Any]) -> Mapping[str, Any]:

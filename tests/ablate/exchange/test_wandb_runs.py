@@ -126,3 +126,13 @@ def test_dictionaries_that_are_none(tmp_path: Path) -> None:
     file.write_text('name,config,summary\na,{},oops\nb,"{""x"": 1}",{}\n')
     with pytest.raises(UserError, match="summary: row 1: expected a dictionary, but got 'oops'"):
         read(file, SCORE)
+
+
+def test_dictionaries_of_python_may_hold_what_is_not_finite(tmp_path: Path) -> None:
+    file = tmp_path / "runs.csv"
+    runs = [{**one, "summary": {**one["summary"], "loss": float("nan")}} for one in RUNS]
+    columns = ("summary", "config", "name")
+    table = pd.DataFrame({k: [str(r[k]) for r in runs] for k in columns})
+    table.to_csv(file, index=False)
+    assert "nan" in file.read_text()
+    assert read(file, SCORE).frame["score"].notna().all()
