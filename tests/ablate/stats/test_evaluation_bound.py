@@ -1,12 +1,16 @@
 """What examples alone allow: published values, statsmodels, and the calibration of the bound."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from ablate.frame import check
+from ablate.stats.comparison import against_baselines
 from ablate.stats.evaluation_bound import difference, scale_of, share
+from ablate.stats.findings import analyse
 
 
 def test_newcombes_own_examples() -> None:
@@ -64,6 +68,26 @@ def test_the_mean_of_seeds_varies_less_than_the_bound() -> None:
         assert found is not None
         covered += found.low <= 2 / 3 <= found.high
     assert covered / 400 >= 0.9
+
+
+@pytest.mark.parametrize(("direction", "scores"), [("higher", (0.8, 0.9)), ("lower", (0.2, 0.1))])
+def test_a_finding_is_turned_as_its_estimate_is(
+    direction: str, scores: tuple[float, float]
+) -> None:
+    about = {"seed": 0, "direction": direction, "num_examples": 100, "grid_step": 0.01}
+    rows = [{"method": m, "score": s, **about} for m, s in zip(("a", "b"), scores, strict=True)]
+    table = check(pd.DataFrame(rows))
+    made = analyse(
+        table, comparisons=against_baselines(table, [{"method": "a"}], kinds=["mean"]), claims=(),
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    (finding,) = made.findings
+    assert finding.estimate == pytest.approx(0.1)
+    expected = difference(0.9, 0.8, 100, 1.0, level=0.95)
+    assert expected is not None
+    noise = finding.details["example_noise"]
+    assert (noise["low"], noise["high"]) == pytest.approx((expected.low, expected.high), abs=0.004)
+    assert noise["low"] < 0.1 < noise["high"]
 
 
 def test_what_is_no_share_has_no_bound() -> None:
