@@ -20,6 +20,7 @@ from ablate.predictions import Stored
 from ablate.resolve import Resolved
 from ablate.rounds import SEED_OF_RESAMPLING
 from ablate.stats.findings import analyse
+from ablate.stats.luck import Spending
 from ablate.store import StudyFolder
 from ablate.tune_keys import Budget
 from trials.tasks.overlap import LARGE, overlaps, used_parts
@@ -52,11 +53,25 @@ def _analysed(
         looks=looks,
         planned_looks=plan.looks,
         predictions=Stored(folder.path / "trials", labels),
+        spending=_spending(plan),
     ).to_json()
     document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
     return document
+
+
+def _spending(plan: Plan) -> Spending | None:
+    """What the variance stage is asked for, where there is one."""
+    stage = plan.study.variance
+    if stage is None:
+        return None
+    return Spending(
+        error=stage.error,
+        seeds=len(plan.confirm_seeds),
+        initialisation_cost=stage.costs.initialisation,
+        order_cost=stage.costs.order,
+    )
 
 
 def read_ahead() -> None:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from ablate import (
     answers,
+    contribution,
+    exchange,
     exporting,
     forecast,
     journal,
@@ -24,6 +26,7 @@ from ablate import (
     tally,
     tuning,
 )
+from ablate.exchange import Columns
 from ablate.forecast import Expected
 from ablate.journal import State
 from ablate.ledger import Ledger
@@ -229,6 +232,11 @@ class Ablation:
 
         return dashboard.write(self.resolved.plan, self.state, self.resolved.facts, file)
 
+    def contribute(self, folder: Path) -> tuple[Path, ...]:
+        """Write what was confirmed as results of PEFT's comparison; see `ablate.contribution`."""
+        facts, trials = self.resolved.facts, self.folder.path / "trials"
+        return contribution.write(self.resolved.plan, self.state, facts, trials, folder)
+
     def reproduce(self, trial: str, folder: Path) -> tuple[TrialResult, TrialResult]:
         """Train a finished trial again, alone.
 
@@ -258,42 +266,43 @@ class Ablation:
 
 
 def findings_of_table(
-    path: Path,
+    source: Path | str,
     *,
     baselines: Sequence[Mapping[str, Any]],
     level: float = 0.95,
     margin: float | None = None,
+    columns: Columns | None = None,
 ) -> dict[str, Any]:
-    """The content of `findings.json` of any table; see `ablate.frame` for its columns.
+    """The content of `findings.json` of results from anywhere; see `ablate.exchange.read`.
 
     Args:
-        path: a CSV or Parquet file.
+        source: a file, a folder, or the URL of an Optuna storage.
         baselines: patterns of the arms to compare with; the table's first arm when empty.
         level: confidence of intervals.
         margin: largest difference that does not matter.
+        columns: what the table's columns are, where their names do not say.
 
     Raises:
         UserError: mistakes in the table, or a baseline that matches no arm.
     """
-    from ablate import frame as table
-
-    return _analysed(table.read(path), baselines, level, margin)
+    return _analysed(exchange.read(source, columns).frame, baselines, level, margin)
 
 
 def report_table(
-    source: Path | pd.DataFrame,
+    source: Path | str | pd.DataFrame,
     to: Path,
     *,
     baselines: Sequence[Mapping[str, Any]],
     level: float = 0.95,
     margin: float | None = None,
+    columns: Columns | None = None,
 ) -> Path:
-    """Findings and page of any table; see `ablate.frame` for its columns.
+    """Findings and page of results from anywhere; see `ablate.exchange.read`.
 
     Args:
-        source: a CSV or Parquet file, or the checked table of one study.
+        source: as `findings_of_table`, or the checked table of one study.
         to: folder to write.
-        baselines, level, margin: as `findings_of_table`.
+        baselines, level, margin, columns: as `findings_of_table`.
 
     Returns:
         The page.
@@ -301,19 +310,33 @@ def report_table(
     Raises:
         UserError: mistakes in the table, or a baseline that matches no arm.
     """
-    from ablate import frame as table
     from ablate.report.render import write
 
-    data = table.read(source) if isinstance(source, Path) else source
-    name = source.stem if isinstance(source, Path) else str(data["study"].iloc[0])
-    place = source.name if isinstance(source, Path) else "MLflow"
+    notes: tuple[str, ...] = ()
+    if isinstance(source, pd.DataFrame):
+        data, name, place = source, str(source["study"].iloc[0]), "MLflow"
+    else:
+        found = exchange.read(source, columns)
+        data, notes = found.frame, found.notes
+        name, place = _named(str(source), data)
     document = _analysed(data, baselines, level, margin)
     context = {
         "study": name,
         "version": answers.package_version(),
-        "caveats": [f"Read from {place}; what ran is known only as far as its columns say."],
+        "caveats": [
+            f"Read from {place}; what ran is known only as far as its columns say.",
+            *notes,
+        ],
     }
     return write(data, document, context, to)
+
+
+def _named(source: str, data: pd.DataFrame) -> tuple[str, str]:
+    """What to call a table from elsewhere, and where it was; a URL may hold a password."""
+    studies = [name for name in data["study"].unique() if name]
+    if "://" in source:
+        return studies[0] if len(studies) == 1 else "storage", source.partition("://")[0]
+    return Path(source).stem, Path(source).name
 
 
 def _analysed(

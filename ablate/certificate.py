@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ablate import recipe, tuning
+from ablate.importance import importance
 from ablate.journal import Ask, State
 from ablate.objectives import Objective, objectives
 from ablate.outcomes import Complete, Failed, Outcome, Pruned
@@ -69,6 +70,12 @@ def _cell(
     trials = {t for ask in state.asks.get(cell.key, []) for t in ask.trials if t in state.trials}
     values = [repr(sorted(ask.values.items())) for ask, _ in asks]
     chosen = [_confirmed(plan, state, cell, aim, rank) for rank in sorted(_chosen(state, cell))]
+    matters = importance(
+        cell.space,
+        [(ask.values, o.score) for ask, o in asks if isinstance(o, Complete)],
+        num_ignored=len(asks) - len(scores),
+        higher=aim.direction == "higher",
+    )
     return {
         "task": cell.task,
         "backbone": cell.backbone,
@@ -87,6 +94,7 @@ def _cell(
             scores, len(asks) - len(scores), most=common, higher=aim.direction == "higher"
         ),
         "chosen": chosen,
+        "importance": None if matters is None else matters.to_json(),
         "edges": [
             edge for item in chosen if item["rank"] == 1
             for edge in _edges(plan, cell, item["values"])

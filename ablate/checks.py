@@ -94,7 +94,7 @@ def mistakes(context: Context) -> list[Mistake]:
     """Everything that is wrong with keys that are each well formed."""
     checks = (
         _present, _targets, _length, _overrides, _fields, _starts, _unread, _baselines, _match,
-        _exclude, _space, _constraints, _claims, _top, _race,
+        _exclude, _space, _constraints, _claims, _top, _race, _variance,
     )  # fmt: skip
     found = [mistake for check in checks for mistake in check(context)]
     if not any(mistake.path[:2] == ("tune", "space") for mistake in found):
@@ -368,6 +368,12 @@ def _race(context: Context) -> Iterator[Mistake]:
         yield Mistake(("race",), "stands in the place of confirm; leave one of them out")
     if not keys.claims and not keys.baselines:
         yield Mistake(("race",), "needs claims or baselines: their tests decide how far it goes")
+
+
+def _variance(context: Context) -> Iterator[Mistake]:
+    stage = context.keys.variance
+    if stage is not None:
+        yield from _when(context, ("variance", "when"), stage.when)
 
 
 def _same_trials(context: Context) -> Iterator[Mistake]:

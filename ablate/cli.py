@@ -200,24 +200,44 @@ def _tracked(parser: argparse.ArgumentParser) -> None:
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument(
-        "--from",
-        dest="table",
-        metavar="FILE",
-        help="a CSV or Parquet table; or `mlflow`, for a STUDY whose journal is elsewhere",
-    )
-    parser.add_argument(
-        "--baseline",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE[,...]",
-        help="pattern of the arms to compare with (with --from; repeatable)",
-    )
+    _from(parser, "; or `mlflow`, for a STUDY whose journal is elsewhere")
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
     _json(parser)
     _machine(parser)
+
+
+def _from(parser: argparse.ArgumentParser, use: str) -> None:
+    """Results from anywhere, what their columns are, and what to compare with."""
+    parser.add_argument(
+        "--from",
+        dest="table",
+        metavar="FILE",
+        help="a CSV, Parquet or JSON table, results of PEFT's method comparison (a file or a "
+        f"folder), Optuna's trials (CSV, storage or its URL), or W&B's runs (CSV, JSON){use}",
+    )
+    table = parser.add_argument_group("with --from (repeatable)")
+    table.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE[,...]",
+        help="pattern of the arms to compare with",
+    )
+    for flag, to, metavar, help_text in (
+        (
+            "--column",
+            "columns",
+            "NAME=COLUMN",
+            "read COLUMN as NAME, such as score or seed",
+        ),
+        ("--value", "values", "NAME=VALUE", "the same in every row, such as num_examples=277"),
+        ("--drop", "dropped", "COLUMN", "leave this column out"),
+    ):
+        table.add_argument(
+            flag, action="append", default=[], dest=to, metavar=metavar, help=help_text
+        )
 
 
 def _counts(text: str) -> list[int]:
@@ -231,14 +251,7 @@ def _counts(text: str) -> list[int]:
 def _power(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=f"a pilot: {_STUDY}")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--from", dest="table", metavar="FILE", help="a pilot: CSV or Parquet")
-    parser.add_argument(
-        "--baseline",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE[,...]",
-        help="pattern of the pilot's arms to compare with (with --from; repeatable)",
-    )
+    _from(parser, ", of a pilot")
     group = parser.add_argument_group("assumptions (in the metric's unit)")
     group.add_argument("--effect", type=float, help="mean difference (default: one sd of it)")
     group.add_argument("--sd", type=float, help="of each arm from seed to seed")
@@ -277,12 +290,19 @@ def _count(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "what", metavar="TRIAL|STUDY", help="the beginning of a trial's id; with --optuna, a study"
+        "what",
+        metavar="TRIAL|STUDY",
+        help="the beginning of a trial's id; with --optuna or --peft-comparison, a study",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--to", metavar="DIR", help="folder to write a trial to")
     target.add_argument(
         "--optuna", metavar="FILE", help="write a study's searches for optuna-dashboard (.db, .log)"
+    )
+    target.add_argument(
+        "--peft-comparison",
+        metavar="DIR",
+        help="write a study's results as those of PEFT's method comparison",
     )
     parser.add_argument("--merged", action="store_true", help="the whole model, update merged in")
     parser.add_argument("--study", help="search this study only")
@@ -346,7 +366,10 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "compare": ("two arms or groups of arms on shared seeds, from MLflow", _compare),
     "report": ("findings and page, of a study or of any table", _report),
     "power": ("the effect that so many seeds can show, and the seeds that it needs", _power),
-    "export": ("a trial as a LoRA of the peft library or merged; a search for Optuna", _export),
+    "export": (
+        "a trial as a LoRA of the peft library or merged; a study for Optuna or PEFT's comparison",
+        _export,
+    ),
     "reproduce": ("train a trial again, alone, and compare", _reproduce),
     "count": ("how many numbers a method trains on a backbone", _count),
     "list": ("methods, tasks, studies or targets", _list),

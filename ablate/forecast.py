@@ -176,7 +176,8 @@ def _left(plan: Plan, state: State, cell: Cell, seeds: int) -> tuple[int, float]
     ]  # fmt: skip
     searched = [trial for trial in ended if trial.spec_json["stage"] == "search"]
     # Before the search is over nothing is chosen, and after it perhaps fewer than asked for.
-    confirm = (len(chosen) or top) * seeds - (len(ended) - len(searched))
+    asked = (len(chosen) or top) * seeds + len(plan.luck(cell))
+    confirm = asked - (len(ended) - len(searched))
     tune = plan.study.tune
     if tune is None or not cell.space or chosen:
         return max(0, confirm), 0.0

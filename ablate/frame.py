@@ -18,7 +18,8 @@ from trials.spec import FAILED, Status
 
 NUISANCE_PREFIX = "tune."
 CONFIRM_STAGES = ("confirm", "race")
-STAGES = ("search", *CONFIRM_STAGES)
+VARIANCE_STAGE = "variance"
+STAGES = ("search", *CONFIRM_STAGES, VARIANCE_STAGE)
 DIRECTIONS = ("higher", "lower")
 STATUSES: tuple[str, ...] = (*get_args(Status), "missing")
 FAILED_STATUSES: frozenset[str] = FAILED
@@ -29,7 +30,7 @@ _BEFORE_FACTORS = (
 _AFTER_FACTORS = (
     "seed", "metric", "score", "direction", "primary", "grid_step", "num_examples", "status",
     "reason", "selected_epoch", "trainable_parameters", "seconds", "peak_memory_bytes", "device",
-    "environment", "trial_id", "late", "reused_from",
+    "environment", "trial_id", "late", "reused_from", "order_seed", "repeat",
 )  # fmt: skip
 FIXED_COLUMNS: tuple[str, ...] = _BEFORE_FACTORS + _AFTER_FACTORS
 _DEFAULTS: Mapping[str, object] = {
@@ -43,7 +44,7 @@ _TEXT = (
 )  # fmt: skip
 _NUMBERS = (
     "grid_step", "num_examples", "selected_epoch", "trainable_parameters", "seconds",
-    "peak_memory_bytes",
+    "peak_memory_bytes", "order_seed", "repeat",
 )  # fmt: skip
 _FREE_TEXT = ("reason", "device", "environment", "trial_id", "reused_from")
 _VOCABULARY = {"stage": STAGES, "direction": DIRECTIONS, "status": STATUSES}
@@ -150,29 +151,24 @@ def _once(table: pd.DataFrame) -> pd.DataFrame:
     return kept[~gone].reset_index(drop=True)
 
 
-def read(path: Path | str) -> pd.DataFrame:
-    """Read and check a table.
+def load(path: Path) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file, told apart by its content; not checked yet.
 
-    Args:
-        path: a `.csv` or `.parquet` file. In CSV only an empty field is a missing value.
-
-    Returns:
-        The checked table (see `check`).
+    In CSV only an empty field is a missing value; fields are separated by comma, semicolon or tab,
+    whichever the first line has most of.
 
     Raises:
-        UserError: no such file, another suffix, an unreadable file, or mistakes in the table.
+        UserError: a file that cannot be read as a table.
     """
-    file = Path(path)
-    reader = {".csv": _read_csv, ".parquet": pd.read_parquet}.get(file.suffix.lower())
-    if reader is None:
-        raise UserError(Problem("expected a .csv or .parquet file", file=str(path)))
     try:
-        table = reader(file)
-    except FileNotFoundError:
-        raise UserError(Problem("no such file", file=str(path))) from None
+        with path.open("rb") as file:
+            first = file.readline()
+        if first.startswith(b"PAR1"):
+            return pd.read_parquet(path)
+        separator = max(b",;\t", key=first.count)
+        return pd.read_csv(path, sep=chr(separator), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(Problem(f"cannot be read as a table: {error}", file=str(path))) from None
-    return check(table, source=str(path))
 
 
 def write(frame: pd.DataFrame, path: Path | str) -> None:
@@ -188,10 +184,6 @@ def write(frame: pd.DataFrame, path: Path | str) -> None:
         _uniform(frame).to_parquet(file, index=False)
     else:
         raise UserError(Problem("expected a .csv or .parquet file", file=str(path)))
-
-
-def _read_csv(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, keep_default_na=False, na_values=[""])
 
 
 def _uniform(frame: pd.DataFrame) -> pd.DataFrame:
@@ -259,7 +251,8 @@ def _without_lists(value: Any) -> Any:
 
 def _key(table: pd.DataFrame) -> list[str]:
     return [
-        "study", "stage", "split", "task", "backbone", "arm", "metric", "seed", *nuisances(table)
+        "study", "stage", "split", "task", "backbone", "arm", "metric", "seed", "order_seed",
+        "repeat", *nuisances(table),
     ]  # fmt: skip
 
 
@@ -329,6 +322,10 @@ def _word_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
                 kind = "directions" if column == "direction" else "primary metrics"
                 found = ", ".join(sorted(set(values)))
                 problems.append((column, f"{where} has several {kind}: {found}"))
+    streams = table["stage"].eq(VARIANCE_STAGE) & table["order_seed"].isna()
+    if streams.any():
+        text = f"row {int(np.flatnonzero(streams)[0]) + 1}: a trial of stage variance needs one"
+        problems.append(("order_seed", text))
     return problems
 
 

@@ -25,7 +25,8 @@ def best_trial(plan: Plan, state: State, cell: Cell, facts: Mapping[str, TaskFac
     fact, split = facts[cell.task], cell.template.splits.search
     found: dict[str, float] = {}
     for trial, _, spec in tally.current_trials(plan, state, cell):
-        if spec is not None and trial is not None and trial.status == "finished":
+        confirms = spec is not None and spec.stage == "confirm"
+        if confirms and trial is not None and trial.status == "finished":
             assert trial.result_json is not None
             found[trial.id] = trial.result_json["scores"][split][fact.primary]
     if not found:

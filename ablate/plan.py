@@ -7,6 +7,7 @@ provisional.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 
 from ablate import constraints, starts
 from ablate.arm import Arm
@@ -16,6 +17,7 @@ from ablate.claims import PlannedClaim, PlannedComparison, compile_claims
 from ablate.combinations import size
 from ablate.expressions import Expression
 from ablate.patterns import plain
+from ablate.references import meets
 from ablate.study import Study
 from trials.errors import UserError
 from trials.spec import Json, Stage, TrialSpec, canonical_json
@@ -29,11 +31,17 @@ class Counts:
 
     search: int
     confirm: int
+    variance: int = 0
 
     @property
     def total(self) -> int:
-        """Both stages."""
-        return self.search + self.confirm
+        """All stages."""
+        return self.search + self.confirm + self.variance
+
+    def to_json(self) -> dict[str, Json]:
+        """By stage; the variance stage where there is one."""
+        found = {"search": self.search, "confirm": self.confirm}
+        return {**found, "variance": self.variance} if self.variance else found
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,40 @@ class Plan:
     def _confirming(self) -> dict[tuple[str, ...], tuple[TrialSpec, ...]]:
         return {}
 
+    def luck(self, cell: Cell) -> tuple[tuple[int, int, int], ...]:
+        """(initialisation, order, repeat) of a cell's variance stage; empty where it has none.
+
+        Repeats come last, so that a stage that is stopped has pairs rather than repeats.
+        """
+        stage, study = self.study.variance, self.study
+        if stage is None:
+            return ()
+        task, backbone = (
+            next(reference for reference in references if reference.name == name)
+            for references, name in ((study.tasks, cell.task), (study.backbones, cell.backbone))
+        )
+        if not meets(stage.when, cell.arm, task, backbone):
+            return ()
+        numbers = product(range(stage.repeats), range(stage.initialisations), range(stage.orders))
+        return tuple((start, order, repeat) for repeat, start, order in numbers)
+
+    def variance_specs(
+        self, cell: Cell, values: Mapping[str, Json], sources: Sequence[str] = ()
+    ) -> tuple[TrialSpec, ...]:
+        """The trials of a cell's variance stage at nuisance values.
+
+        Args:
+            cell: one of this plan.
+            values: nuisance -> value.
+            sources: as for `specs`; all start from the first.
+        """
+        key = ("variance", cell.key, canonical_json(dict(values)), *sources)
+        if key not in self._confirming:
+            numbers = self.luck(cell)
+            first = self.spec(cell, values, 0, "variance", next(iter(sources), None))
+            self._confirming[key] = tuple(first.with_luck(*number) for number in numbers)
+        return self._confirming[key]
+
     @cached_property
     def in_order(self) -> tuple[Cell, ...]:
         """The cells, each after the one that it starts from, else as they are."""
@@ -187,11 +229,12 @@ class Plan:
         return Counts(
             search=sum(map(self.num_asks, self.cells)) * len(self.search_seeds),
             confirm=confirmed * len(self.confirm_seeds),
+            variance=sum(len(self.luck(cell)) for cell in self.cells),
         )
 
     @property
     def num_trials(self) -> int:
-        """Trials of both stages, at most."""
+        """Trials of all stages, at most."""
         return self.counts.total
 
     def violated(self, cell: Cell, values: Mapping[str, Json]) -> str | None:
@@ -249,7 +292,7 @@ class Plan:
             "search_seeds": list(self.search_seeds),
             "confirm_seeds": list(self.confirm_seeds),
             "looks": list(self.looks),
-            "num_trials": {"search": self.counts.search, "confirm": self.counts.confirm},
+            "num_trials": self.counts.to_json(),
         }
 
 

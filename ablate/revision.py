@@ -38,7 +38,7 @@ def next_revision(
         digest=identity,
         added=_added(plan, state, contents, stale) if last is not None else (),
         after_results=results_seen(state),
-        plan_counts={"search": plan.counts.search, "confirm": plan.counts.confirm},
+        plan_counts=plan.counts.to_json(),
         contents=contents,
     )
 
@@ -66,7 +66,7 @@ def first_seen(state: State) -> Callable[[str, int, str], tuple[int, bool]]:
             contents = revision.contents
             known.append((frozenset(contents["cells"]), frozenset(contents["seeds"])))
         for revision, (cells, seeds) in zip(state.revisions, known, strict=True):
-            if cell in cells and (stage == "search" or seed in seeds):
+            if cell in cells and (stage != "confirm" or seed in seeds):
                 return revision.revision, revision.after_results
         return len(state.revisions), False
 

@@ -133,5 +133,5 @@ def _ended(plan: Plan, state: State, key: str) -> frozenset[int]:
     return frozenset(
         spec.seed
         for trial, _, spec in tally.current_trials(plan, state, plan.cell(key))
-        if spec is not None and trial is not None and trial.final
+        if spec is not None and spec.stage == "confirm" and trial is not None and trial.final
     )

@@ -147,6 +147,24 @@ class Race(Section):
     looks: Looks = (5, 8, 12, 18, 30)
 
 
+class Costs(Section):
+    """`variance.costs`: what each further one costs beside its runs, in runs."""
+
+    initialisation: Annotated[float, Field(ge=0)] = 0.0
+    order: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Variance(Section):
+    """`variance`: initialisations crossed with data orders, each pair of them several times."""
+
+    initialisations: Annotated[int, Field(ge=2)] = 5
+    orders: Annotated[int, Field(ge=2)] = 5
+    repeats: Annotated[int, Field(ge=1)] = 2
+    when: Pattern = Field(default={})
+    error: Annotated[float, Field(gt=0)] | None = None
+    costs: Costs = Costs()
+
+
 class SplitKeys(Section):
     """`split`, where it is not `auto`."""
 
@@ -193,6 +211,7 @@ class StudyKeys(Section):
     tune: Tune | None = None
     confirm: Confirm | None = Confirm()
     race: Race | None = None
+    variance: Variance | None = None
     split: Annotated[SplitKeys | None, BeforeValidator(_split)] = None
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] | None = None

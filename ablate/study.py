@@ -18,6 +18,7 @@ from ablate.schema import (
     Race,
     StudyKeys,
     Train,
+    Variance,
 )
 from ablate.section import Pattern
 from ablate.seeds import FIRST_SEARCH_SEED
@@ -133,6 +134,11 @@ class Study:
         return self.keys.race
 
     @property
+    def variance(self) -> Variance | None:
+        """The stage that takes luck apart; None where there is none."""
+        return self.keys.variance
+
+    @property
     def baselines(self) -> tuple[Pattern, ...]:
         """Arm patterns that every other arm is compared with."""
         return self.keys.baselines
@@ -193,6 +199,9 @@ class Study:
         """Every key with its default filled in, as plain JSON; equal studies give equal values."""
         value = self.keys.model_dump(mode="json")
         value["confirm"] = None if self.race else self.confirm.model_dump(mode="json")
+        if self.variance is None:
+            # A key of a later version: a study without it is the one that it was.
+            del value["variance"]
         value["split"] = "auto" if self.keys.split is None else value["split"]
         # What an override leaves out has no default: it stays what it was.
         value["overrides"] = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, check
+from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, VARIANCE_STAGE, check
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
 from trials.families import Head
@@ -59,11 +59,11 @@ def frame(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> pd.DataFr
 def current_trials(
     plan: Plan, state: State, cell: Cell
 ) -> Iterator[tuple[Trial | None, Mapping[str, Json], TrialSpec | None]]:
-    """The trials that the plan asks of a cell: those of its search, then those that confirm.
+    """The trials that the plan asks of a cell: of its search, that confirm, of its variance stage.
 
     Yields:
         The trial as the journal knows it (None before it was planned), its nuisance values, and
-        the spec of one that confirms (None before its values are chosen, and for search trials).
+        the spec of one that does not search (None for those that do).
     """
     for ask in state.asks.get(cell.key, []):
         for identity in ask.trials:
@@ -76,6 +76,25 @@ def current_trials(
             # What was trained before the study became a race is shown as well.
             if number < num_seeds or spec.id in state.trials:
                 yield state.trials.get(spec.id), values, spec
+    for values, specs in variance(plan, state, cell):
+        for spec in specs:
+            yield state.trials.get(spec.id), values, spec
+
+
+def variance(
+    plan: Plan, state: State, cell: Cell
+) -> list[tuple[Mapping[str, Json], tuple[TrialSpec, ...]]]:
+    """The nuisance values and trials of a cell's variance stage: those of its best values.
+
+    Empty without such a stage, and before the values are chosen.
+    """
+    sources = starts(plan, state, cell) if plan.luck(cell) else None
+    if sources is None:
+        return []
+    return [
+        (values, plan.variance_specs(cell, values, sources))
+        for values in chosen_values(plan, state, cell)[:1]
+    ]
 
 
 def seeds_asked(plan: Plan, state: State, cell: Cell) -> int:
@@ -178,6 +197,7 @@ def _rows(
     if trial is None:
         assert spec is not None
         row |= {"stage": spec.stage, "seed": spec.seed, "split": cell.template.splits.report}
+        row |= streams(spec.to_json())
         yield {**row, "status": "missing", "reason": "not run yet", "trial_id": spec.id}
         return
     stage = trial.spec_json["stage"]
@@ -186,6 +206,7 @@ def _rows(
     row |= {
         "stage": stage,
         "seed": trial.spec_json["seed"],
+        **streams(trial.spec_json),
         "split": splits.search if stage == "search" else splits.report,
         "revision": trial.revision,
         "late": trial.late,
@@ -216,6 +237,13 @@ def _rows(
                 "num_examples": num_examples,
                 "grid_step": 1 / num_examples if facts.grid.get(metric) and num_examples else None,
             }
+
+
+def streams(spec: Mapping[str, Json]) -> dict[str, Json]:
+    """The order's own seed and the number of the repeat, of trials that have them."""
+    if spec["stage"] != VARIANCE_STAGE:
+        return {}
+    return {"order_seed": spec["order_seed"], "repeat": spec.get("repeat", 0)}
 
 
 def _constants(plan: Plan, cell: Cell, values: Mapping[str, Json]) -> dict[str, Any]:
@@ -252,10 +280,11 @@ class Standing:
         cell: the cell.
         search: (done, planned) asks of the search; those made so far under a budget of seconds.
         confirm: (done, planned) trials of the confirmation; those that a race has asked for.
-        running, failed: trials of both stages.
-        reused: trials of both stages that another study had trained.
+        running, failed: trials of all stages.
+        reused: trials of all stages that another study had trained.
         reasons: why trials failed, each once.
         best: best mean search score of the cell's asks; None before the first.
+        variance: (done, planned) trials of the variance stage.
     """
 
     cell: Cell
@@ -266,6 +295,7 @@ class Standing:
     reused: int
     reasons: tuple[str, ...]
     best: float | None
+    variance: tuple[int, int] = (0, 0)
 
 
 def standings(plan: Plan, state: State, facts: Mapping[str, TaskFacts]) -> list[Standing]:
@@ -288,7 +318,7 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
         for members in asked
         if members and all(t.status == "finished" and t.result_json for t in members)
     ]  # fmt: skip
-    confirmed = [t for t in known if t.spec_json["stage"] == "confirm" and t.final]
+    ended = [t.spec_json["stage"] for t in known if t.final]
     tune = plan.study.tune
     timed = tune is not None and tune.budget.gpu_seconds is not None
     planned = len(asks) if timed else plan.num_asks(cell)
@@ -302,7 +332,11 @@ def _standing(plan: Plan, state: State, cell: Cell, facts: TaskFacts) -> Standin
     return Standing(
         cell=cell,
         search=(sum(all(t.final for t in members) for members in asked), planned),
-        confirm=(len(confirmed), (len(chosen) or top) * seeds_asked(plan, state, cell)),
+        confirm=(
+            ended.count("confirm"),
+            (len(chosen) or top) * seeds_asked(plan, state, cell),
+        ),
+        variance=(ended.count(VARIANCE_STAGE), len(plan.luck(cell))),
         running=sum(trial.status == "running" for trial in known),
         failed=len(failed),
         reused=sum(trial.reused_from is not None for trial in known),

@@ -91,7 +91,7 @@ class Assignment:
     def batches(self) -> tuple[object, ...]:
         """What trials that see the same batches have in common."""
         recipe = self.spec.recipe
-        return (self.spec.task, self.spec.seed, recipe.batch_size, recipe.accumulate)
+        return (self.spec.task, self.spec.seed_on_the_way, recipe.batch_size, recipe.accumulate)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

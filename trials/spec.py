@@ -17,7 +17,7 @@ NUMERICS = 3
 """Raised by hand whenever a change of this package alters the numbers that a trial computes."""
 
 Json = Any
-Stage = Literal["search", "confirm"]
+Stage = Literal["search", "confirm", "variance"]
 Status = Literal["finished", "pruned", "diverged", "crashed", "out_of_memory", "timed_out"]
 
 FAILED: frozenset[str] = frozenset({"diverged", "crashed", "out_of_memory", "timed_out"})
@@ -178,7 +178,7 @@ class Splits:
     Attributes:
         search: split that tuning and epoch selection read: `held_out` (a part of train, taken
             out of it), `validation` or `test`.
-        report: split whose scores the report shows; read by the `confirm` stage only.
+        report: split whose scores the report shows; not read by the `search` stage.
     """
 
     search: str = "held_out"
@@ -200,7 +200,11 @@ class TrialSpec:
         recipe: how it is trained.
         splits: which data choose and which show.
         seed: base of every random stream.
-        stage: `search` reads the search split only; `confirm` reads the report split as well.
+        order_seed: base of the streams of order and dropout, where it is another one: what happens
+            along the way rather than where training starts; None for `seed`.
+        repeat: number of a trial among those that share everything else; it changes no stream.
+        stage: `search` reads the search split only; `confirm` and `variance` read the report split
+            as well.
         source: id of the trial whose adapter it starts from; None for the backbone.
         code: digest of each local source file that the trial uses, by file name.
         numerics: version of the numbers that this package computes.
@@ -218,6 +222,8 @@ class TrialSpec:
     data_digest: str | None = None
     backbone_digest: str | None = None
     source: str | None = later(None)
+    order_seed: int | None = later(None)
+    repeat: int = later(0)
     code: Mapping[str, str] = field(default_factory=dict)
     numerics: int = NUMERICS
 
@@ -253,9 +259,18 @@ class TrialSpec:
         """True while data or backbone are not resolved, so that the id may still change."""
         return self.data_digest is None or self.backbone_digest is None
 
+    @property
+    def seed_on_the_way(self) -> int:
+        """Base of the streams of order and dropout."""
+        return self.seed if self.order_seed is None else self.order_seed
+
     def with_seed(self, seed: int, stage: Stage) -> Self:
         """The same recipe at another seed and stage."""
         return replace(self, seed=seed, stage=stage)
+
+    def with_luck(self, seed: int, order_seed: int, repeat: int) -> Self:
+        """The same recipe in the variance stage: both seeds, and which of its repeats it is."""
+        return replace(self, seed=seed, order_seed=order_seed, repeat=repeat, stage="variance")
 
     def with_source(self, source: str | None) -> Self:
         """The same trial, started from another one's adapter."""

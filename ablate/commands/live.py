@@ -72,8 +72,8 @@ class Live:
         return [] if now is None or not now.engines else [_engines(now)]
 
     def _headline(self, standing: "list[Standing]", resolved: "Resolved") -> str:
-        done = sum(s.search[0] + s.confirm[0] for s in standing)
-        total = sum(s.search[1] + s.confirm[1] for s in standing)
+        done = sum(s.search[0] + s.confirm[0] + s.variance[0] for s in standing)
+        total = sum(s.search[1] + s.confirm[1] + s.variance[1] for s in standing)
         failed = sum(s.failed for s in standing)
         running = sum(s.running for s in standing)
         return (

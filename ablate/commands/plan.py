@@ -89,8 +89,8 @@ def _print_trials(plan: "Plan") -> None:
     search = (f"{plan.counts.search:,} search" if seconds is None
               else f"{seconds:,} device seconds of search a cell")  # fmt: skip
     at_most = "at most " if plan.looks else ""
-    out(f"trials    {search} + {at_most}{plan.counts.confirm:,} confirm "
-        f"in {len(plan.cells):,} cells")  # fmt: skip
+    out(f"trials    {search} + {at_most}{plan.counts.confirm:,} confirm"
+        f"{_of_variance(plan)} in {len(plan.cells):,} cells")  # fmt: skip
     if plan.looks:
         out(f"race      looks at {', '.join(map(str, plan.looks))} seeds")
     alike: dict[Splits, dict[str, None]] = {}
@@ -101,6 +101,32 @@ def _print_trials(plan: "Plan") -> None:
             f"report shows {splits.report}")  # fmt: skip
     for line in _order(plan):
         out(f"order     {line}")
+
+
+def _of_variance(plan: "Plan") -> str:
+    """The trials of the variance stage, and how they cross."""
+    stage, number = plan.study.variance, plan.counts.variance
+    if stage is None:
+        return ""
+    repeats = f" × {stage.repeats} repeats" if stage.repeats > 1 else ""
+    crossed = f"{stage.initialisations} initialisations × {stage.orders} orders{repeats}"
+    cells = sum(bool(plan.luck(cell)) for cell in plan.cells)
+    return f" + {number:,} variance ({crossed} of {_plural(cells, 'cell')})"
+
+
+def _doubts_of_variance(plan: "Plan") -> Iterator[str]:
+    """What the variance stage cannot tell as it is planned."""
+    from ablate.stats.luck import enough_levels
+
+    stage = plan.study.variance
+    if stage is None:
+        return
+    if not plan.counts.variance:
+        yield "variance: no cell meets variance.when"
+    if not enough_levels(stage.initialisations, stage.orders):
+        yield "variance: below 5 initialisations or orders there are intervals, no variances"
+    if stage.repeats < 2:
+        yield "variance: without repeats, what no seed controls cannot be told apart"
 
 
 def _print_cells(plan: "Plan", counts: Mapping[str, tuple[int | None, int | None]]) -> None:
@@ -138,8 +164,7 @@ def _memory(resolved: "Resolved", profile: "Profile") -> "list[Sizing]":
     """What trials take; left out of large plans for machines without a GPU, where it is idle."""
     from ablate.sizing import gpu_memory, sizes
 
-    trials = resolved.plan.counts.search + resolved.plan.counts.confirm
-    if trials > MANY and gpu_memory(profile) is None:
+    if resolved.plan.num_trials > MANY and gpu_memory(profile) is None:
         return []
     return sizes(resolved, profile)
 
@@ -161,6 +186,8 @@ def _print_questions(resolved: "Resolved") -> None:
     if not plan.claims:
         out(f"claims    none; {len(plan.comparisons)} exploratory comparisons with the baselines")
         out(f"power     {_detectable(plan)}")
+    for text in _doubts_of_variance(plan):
+        out(f"warning   {text}")
     for cell, reason in plan.excluded:
         out(f"left out  {cell}: {reason}")
     _print_infeasible(plan)

@@ -59,8 +59,10 @@ def _require(given: argparse.Namespace) -> None:
     refuse(given.out is not None and Path(given.out).suffix != ".svg", "out", "a .svg file")
     if given.study is not None and given.table is not None:
         problems.append(Problem("give a STUDY or a table with --from, not both"))
-    if given.baseline and given.table is None:
-        problems.append(Problem("belongs to --from", key="--baseline"))
+    for flag, said in (("--baseline", given.baseline), ("--column", given.columns),
+                       ("--value", given.values), ("--drop", given.dropped)):  # fmt: skip
+        if said and given.table is None:
+            problems.append(Problem("belongs to --from", key=flag))
     piloted = given.study is not None or given.table is not None
     if piloted and (given.sd is not None or given.correlation is not None):
         problems.append(Problem("--sd and --correlation come from the pilot; leave them out"))
@@ -80,10 +82,11 @@ def _pilots(given: argparse.Namespace) -> "tuple[Pilot, ...]":
         found = pilots(load(given).findings())
     else:
         from ablate.api import findings_of_table
-        from ablate.commands.report import pattern
+        from ablate.commands.report import columns, pattern
 
         baselines = [pattern(text) for text in given.baseline]
-        found = pilots(findings_of_table(Path(given.table), baselines=baselines))
+        made = findings_of_table(given.table, baselines=baselines, columns=columns(given))
+        found = pilots(made)
     if pooled_sd(found) is None:
         raise UserError("the pilot has no comparison whose differences vary over two seeds or more")
     return found

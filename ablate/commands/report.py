@@ -4,11 +4,14 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablate.commands.common import load, machine, out, out_json
 from ablate.commands.summary import summary
 from trials.errors import UserError
+
+if TYPE_CHECKING:
+    from ablate.exchange import Columns
 
 
 def run(given: argparse.Namespace) -> int:
@@ -31,6 +34,7 @@ def run(given: argparse.Namespace) -> int:
 def _of_study(given: argparse.Namespace) -> Path:
     settings = dict(level=given.level, margin=given.margin)
     given.settings += [f"{key}={value}" for key, value in settings.items() if value is not None]
+    columns(given)
     if given.baseline:
         raise UserError("--baseline belongs to --from; a study states its baselines itself")
     study = load(given)
@@ -42,12 +46,22 @@ def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
     from ablate.api import report_table
 
     return report_table(
-        queries.read([given.study], machine(given)) if tracked else Path(given.table),
+        queries.read([given.study], machine(given)) if tracked else str(given.table),
         Path(given.out or "report"),
         baselines=[pattern(text) for text in given.baseline],
         level=0.95 if given.level is None else given.level,
         margin=given.margin,
+        columns=columns(given),
     )
+
+
+def columns(given: argparse.Namespace) -> "Columns":
+    """What --column, --value and --drop say of a table."""
+    from ablate.exchange import Columns
+
+    if given.table in (None, "mlflow") and (given.columns or given.values or given.dropped):
+        raise UserError("--column, --value and --drop belong to a table with --from")
+    return Columns.parse(given.columns, given.values, given.dropped)
 
 
 def pattern(text: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from ablate.commands.common import load, out, out_json, table
 if TYPE_CHECKING:
     from ablate.api import Ablation
     from ablate.pulse import Pulse
+    from ablate.tally import Standing
 
 
 def run(given: argparse.Namespace) -> int:
@@ -60,6 +61,7 @@ def show_json(study: "Ablation") -> int:
                     "label": s.cell.arm.label,
                     "search": {"done": s.search[0], "planned": s.search[1]},
                     "confirm": {"done": s.confirm[0], "planned": s.confirm[1]},
+                    **_of_variance(s),
                     "running": s.running,
                     "failed": s.failed,
                     "reused": s.reused,
@@ -93,6 +95,9 @@ def show(study: "Ablation") -> int:
             out(f"failed: {s.cell.name}: {reason}")
     if any(s.reasons for s in standings):
         out(f"each failed trial and its traceback: ablate logs {study.study.name} --errors")
+    for s in standings:
+        if s.variance[1]:
+            out(f"variance: {s.cell.name}: {s.variance[0]}/{s.variance[1]} trials")
     out(f"\nspent    {study.spent()}")
     return 0
 
@@ -125,3 +130,9 @@ def job(study: "Ablation") -> dict[str, Any] | None:
         return {key: str(value[key]) for key in ("job", "host", "began")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _of_variance(standing: "Standing") -> dict[str, Any]:
+    """The variance stage of a cell that has one."""
+    done, planned = standing.variance
+    return {"variance": {"done": done, "planned": planned}} if planned else {}

@@ -39,6 +39,7 @@ def caveats(frame: pd.DataFrame, findings: Record, about: Record) -> list[Caveat
     """Everything that weakens the page's statements, the gravest first."""
     found = [
         *_failures(frame, findings),
+        *_one_seed(findings),
         *_few_seeds(findings),
         *_undecided(findings),
         *_late(findings, about),
@@ -65,9 +66,41 @@ def _failures(frame: pd.DataFrame, findings: Record) -> Iterator[Caveat]:
     )
 
 
+def _one_seed(findings: Record) -> Iterator[Caveat]:
+    """What cannot be said where every configuration ran once, and what examples alone allow."""
+    if not _is_one_seed(findings):
+        return
+    yield Caveat(
+        "warn",
+        "Every configuration ran at one seed. What cannot be said: whether any arm is better than "
+        "another, how much of a difference is luck of the seed, and which arm is steadier. No test "
+        "is possible, and none is made.",
+        "comparisons",
+    )
+    found = [f for f in rows.mean_findings(findings) if f.get("example_noise")]
+    if found:
+        inside = [f for f in found if _holds_zero(f["example_noise"])]
+        numbers = sorted({f["example_noise"]["num_examples"] for f in found})
+        yield Caveat(
+            "warn",
+            f"{len(inside)} of {words.plural(len(found), 'difference')} are no larger than the "
+            f"{words.listed(words.count(n) for n in numbers)} examples of the evaluation set alone "
+            "allow; luck of the seed comes on top, for all of them.",
+            "comparisons",
+        )
+
+
+def _is_one_seed(findings: Record) -> bool:
+    return {_seeds(cell) for cell in findings.get("cells") or []} - {0} == {1}
+
+
+def _holds_zero(noise: Record) -> bool:
+    return bool(noise["low"] <= 0 <= noise["high"])
+
+
 def _few_seeds(findings: Record) -> Iterator[Caveat]:
     thin = [cell for cell in findings.get("cells") or [] if _seeds(cell) < 2]
-    if thin:
+    if thin and not _is_one_seed(findings):
         names = words.listed(dict.fromkeys(scope.arm_key(cell).label for cell in thin))
         cells = words.plural(len(thin), "cell has", "cells have")
         yield Caveat(

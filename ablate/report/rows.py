@@ -124,7 +124,7 @@ def _comparison(
         "level": _own_level(finding, findings),
         "remark": scope.text(finding.get("note")),
         "verdict": words.verdict(finding.get("verdict")),
-        **_evidence(finding),
+        **_evidence(finding, digits),
     }
 
 
@@ -144,7 +144,7 @@ def _own_level(finding: Record, findings: Record) -> str:
     return "" if usual or level is None else f"{level * 100:g} %"
 
 
-def _evidence(finding: Record) -> Row:
+def _evidence(finding: Record, digits: int) -> Row:
     """How much stands behind a finding, and what weakens it."""
     adjusted = finding.get("p_adjusted")
     shown = finding.get("p_value") if words.missing(adjusted) else adjusted
@@ -159,8 +159,17 @@ def _evidence(finding: Record) -> Row:
         "effect_kind": _effect_kind(finding),
         "effect_raw": words.finite(finding.get("effect_size")),
         "needed": _needed(finding.get("seeds_needed")),
-        "notes": notes(finding),
+        "notes": [*notes(finding), *_examples(finding, digits, signed=True)],
     }
+
+
+def _examples(record: Record, digits: int, *, signed: bool) -> list[tuple[str, str]]:
+    """Of a single seed, what the examples of the evaluation set alone allow."""
+    noise = record.get("example_noise")
+    if record.get("n") != 1 or not noise:
+        return []
+    told = words.interval(noise["low"], noise["high"], digits, signed=signed)
+    return [("quiet", f"{told} by its {words.count(noise['num_examples'])} examples alone")]
 
 
 def _effect_kind(finding: Record) -> str:
@@ -229,7 +238,7 @@ def _cell(
         "values": words.settings(cell.get("best_values")),
         "parameters": words.count(cell.get("trainable_parameters")),
         "parameters_raw": words.finite(cell.get("trainable_parameters")),
-        "notes": notes(cell),
+        "notes": [*notes(cell), *_examples(cell, digits, signed=False)],
     }
 
 

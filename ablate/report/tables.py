@@ -26,6 +26,8 @@ FINDING_COLUMNS = (
     "status", "verdict", "seeds_needed", "claim_id", "late", "seed_correlation", "p_sign_flip",
 )  # fmt: skip
 
+_NOISE = {"example_noise": "example_noise."}
+
 
 def exact(value: Any) -> str:
     """One CSV field: floats by `repr` so that they read back equal, text safe in a spreadsheet."""
@@ -89,7 +91,7 @@ def cells_csv(cells: Sequence[Mapping[str, Any]]) -> str:
     """One line per cell; factors are columns, chosen nuisances are columns prefixed `tune.`."""
     rows = []
     for cell in cells:
-        row = flat(cell, unwrap={"factors": "", "best_values": "tune."})
+        row = flat(cell, unwrap={"factors": "", "best_values": "tune.", **_NOISE})
         if isinstance(row.get("seeds"), list | tuple):
             row["seeds"] = " ".join(str(seed) for seed in row["seeds"])
         rows.append(row)
@@ -98,7 +100,7 @@ def cells_csv(cells: Sequence[Mapping[str, Any]]) -> str:
 
 def findings_csv(findings: Sequence[Mapping[str, Any]]) -> str:
     """One line per finding; treatment and control are columns with those prefixes."""
-    unwrap = {"treatment": "treatment.", "control": "control.", "examples": "examples."}
+    unwrap = {"treatment": "treatment.", "control": "control.", "examples": "examples.", **_NOISE}
     return text([flat(finding, unwrap=unwrap) for finding in findings], FINDING_COLUMNS)
 
 

@@ -19,6 +19,31 @@ def warnings(findings: Record) -> list[str]:
     return [str(text) for text in (findings.get("search") or {}).get("warnings") or []]
 
 
+def importance(findings: Record) -> list[dict[str, Any]]:
+    """A row for each tuned value of each search that says which of them matters."""
+    cells = (findings.get("search") or {}).get("cells") or []
+    return [row for cell in cells for row in _importance(cell)]
+
+
+def _importance(cell: Record) -> Iterator[dict[str, Any]]:
+    found = cell.get("importance") or {}
+    for item in found.get("values") or []:
+        chance = item["share"] <= item["by_chance"]
+        yield {
+            "task": scope.text(cell.get("task")),
+            "label": scope.arm_key(cell).label,
+            "name": scope.text(item.get("name")),
+            "share": words.percent(item.get("share")),
+            "share_raw": words.finite(item.get("share")),
+            "sd": words.percent(item.get("share_sd")),
+            "chance": words.percent(item.get("by_chance")),
+            "best": words.percent(item.get("among_best")),
+            "n": words.count(found.get("n")),
+            "ignored": found.get("num_ignored") or 0,
+            "notes": [("warn", "no more than chance")] if chance else [],
+        }
+
+
 def common(findings: Record) -> int:
     """The asks at which expected bests are compared."""
     return int((findings.get("search") or {}).get("common_asks") or 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import beside, caveats, looks, methods, rows, scope, tables, tuning, words
+from ablate.report import beside, caveats, looks, luck, methods, rows, scope, tables, tuning, words
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -42,10 +42,13 @@ def page(
         "looks": looks.table(findings),
         "variance": rows.comparisons(rows.variance_findings(findings), findings),
         "components": rows.components(findings),
+        "luck": luck.table(findings),
+        "luck_said": luck.sentences(findings),
         "cells": rows.cells(findings),
         "beside": beside.scores(findings),
         "averages": beside.averages(findings),
         "tuning": tuning.rows(findings),
+        "importance": tuning.importance(findings),
         "tuning_warnings": tuning.warnings(findings),
         "common_asks": words.plural(tuning.common(findings), "ask"),
         "failures": rows.failures(frame, findings),
@@ -76,6 +79,7 @@ def csv_files(findings: Record) -> dict[str, str]:
         "beside": tables.text(findings.get("beside") or [], ()),
         "averages": tables.text(findings.get("averages") or [], ()),
         "components": tables.text(rows.sources(findings), ()),
+        "luck": tables.text(luck.sources(findings), ()),
         "over_tasks": tables.over_tasks_csv(findings.get("over_tasks") or []),
         "pairs": tables.pairs_csv(findings.get("over_tasks") or []),
     }

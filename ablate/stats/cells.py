@@ -26,6 +26,8 @@ class Cell:
     """One arm on one task and backbone.
 
     Attributes:
+        step: of the grid that scores lie on, where they do.
+        num_examples: of the split that is shown, where it is known.
         scores: seed -> score, in the metric's own unit and direction.
         every: (split, metric) -> seed -> score: those of the other metrics and splits as well.
         trials: seed -> id of the trial that the score is of, where the table has ids.
@@ -46,6 +48,7 @@ class Cell:
     split: str | None = None
     lower_is_better: bool = False
     step: float | None = None
+    num_examples: int | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
     every: Mapping[tuple[str, str], Mapping[int, float]] = field(default_factory=dict)
     trials: Mapping[int, str] = field(default_factory=dict)
@@ -219,6 +222,7 @@ def _cell(
         split=split,
         lower_is_better=any(row["direction"] == "lower" for row in rows),
         step=_agreed(row["grid_step"] for row in good),
+        num_examples=_agreed(row["num_examples"] for row in good),
         scores=dict(sorted(scores.items())),
         every=every,
         trials={int(row["seed"]): row["trial_id"] for row in good if plain(row["trial_id"])},

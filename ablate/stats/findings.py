@@ -19,10 +19,12 @@ from ablate.stats.components import Component, components
 from ablate.stats.decide import decide
 from ablate.stats.document import SCHEMA, validate
 from ablate.stats.effect import clopper_pearson
-from ablate.stats.evaluation import Read, with_examples
+from ablate.stats.evaluation import Read, with_bounds, with_examples
+from ablate.stats.evaluation_bound import scale_of, share
 from ablate.stats.finding import Finding, plain_json
 from ablate.stats.interaction import interactions
 from ablate.stats.level import level_of
+from ablate.stats.luck import CellLuck, Spending, lucks
 from ablate.stats.many import OverTasks, many
 from ablate.stats.questions import Questions, ask
 from ablate.stats.shape import collapsed
@@ -47,6 +49,7 @@ class Findings:
         beside: other metrics and splits of each cell.
         averages: those over tasks that papers print.
         over_tasks: all arms over all tasks, by backbone.
+        luck: what the variance stage found, by cell.
     """
 
     level: float
@@ -61,6 +64,7 @@ class Findings:
     beside: tuple[dict[str, Any], ...]
     averages: tuple[dict[str, Any], ...]
     over_tasks: tuple[OverTasks, ...] = ()
+    luck: tuple[CellLuck, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of `findings.json`, in plain JSON types."""
@@ -78,6 +82,7 @@ class Findings:
             "beside": self.beside,
             "averages": self.averages,
             "over_tasks": [asdict(one) for one in self.over_tasks],
+            "luck": [asdict(one) for one in self.luck],
         }
         return {key: plain_json(value) for key, value in document.items()}
 
@@ -93,6 +98,7 @@ def analyse(
     looks: int = 1,
     planned_looks: Sequence[int] = (),
     predictions: Read | None = None,
+    spending: Spending | None = None,
 ) -> Findings:
     """Answer a study's comparisons and rule on its claims.
 
@@ -111,6 +117,7 @@ def analyse(
         looks: how often the data have been looked at, this time included.
         planned_looks: seed counts of a race, for comparisons that were registered for no other.
         predictions: where per-example predictions of a cell come from, if they are stored.
+        spending: what the variance stage is to say of how runs are best spent.
 
     Returns:
         The findings.
@@ -134,6 +141,7 @@ def analyse(
         decided = with_examples(
             decided, cells, predictions, level=level, generators=questions.generators
         )
+    decided = with_bounds(decided, cells, level=level)
     found = (*decided, *interactions(cells, level=level))
     return Findings(
         level=level,
@@ -148,6 +156,7 @@ def analyse(
         beside=scores_beside(cells, level=level),
         averages=averages(cells, level=level),
         over_tasks=many(cells, level=level, rng=questions.generators("over tasks")),
+        luck=lucks(questions.frame, level=level, spending=spending),
     )
 
 
@@ -194,6 +203,8 @@ def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
         beside = bca(scores, level=level, rng=resamples.draw(n), counts=resamples(n))
         summary |= {"bca_low": beside.low, "bca_high": beside.high}
     summary |= _collapse(-scores if cell.lower_is_better else scores, level)
+    scale = scale_of(cell.step, cell.num_examples)
+    bound = share(summary["mean"], cell.num_examples, scale, level=level)
     if cell.not_a_number:
         summary["status"] = "nan_present"
     return {
@@ -212,6 +223,7 @@ def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
         "best_values": dict(cell.best_values),
         "trainable_parameters": cell.trainable_parameters,
         "late": bool(cell.late),
+        "example_noise": None if bound is None else asdict(bound),
     }
 
 

@@ -98,6 +98,13 @@ def t_quantile(df: float, level: float) -> float:
     return float(stdtrit(df, 0.5 + level / 2))
 
 
+def normal_quantile(level: float) -> float:
+    """Half width, in standard errors, of a two-sided normal interval at `level`."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + level / 2))
+
+
 def _status(n: int, is_constant: bool) -> Status:
     if n < 3:
         return "insufficient_n"

@@ -19,7 +19,7 @@ from ablate.plan import Cell, Plan
 from ablate.reuse import Finished
 from ablate.revision import first_seen
 from ablate.sweep.queue import CellRun, Queue
-from ablate.tally import TaskFacts, confirmation, starts, stuck
+from ablate.tally import TaskFacts, confirmation, starts, stuck, variance
 from trials.places import Assignment
 from trials.spec import Json, Progress, TrialResult, TrialSpec
 
@@ -242,7 +242,9 @@ class Conductor:
             if source.status != "finished":
                 self._end(trial, _without_start(source))
                 return
-        turn = 0 if spec.stage == "search" else 1 + self._turns.get(spec.seed, len(self._turns))
+        last = len(self._turns)
+        turn = 1 + (self._turns.get(spec.seed, last) if spec.stage == "confirm" else last)
+        turn = 0 if spec.stage == "search" else turn
         self._queue.add(run, identity, turn)
 
     def _current(self, run: CellRun) -> frozenset[str]:
@@ -376,10 +378,15 @@ class Conductor:
         return stuck(self.plan, self.state, self.cells[key].cell) is None
 
     def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
-        """The specs that confirm a cell, seeds first so that cells can be compared early."""
+        """The specs that confirm a cell, seeds first so that cells can be compared early.
+
+        Those of its variance stage, which has its best values, come after them.
+        """
         by_rank = [specs for _, specs in confirmation(self.plan, self.state, run.cell)]
-        return [(rank, spec) for specs in zip(*by_rank, strict=True)
-                for rank, spec in enumerate(specs, 1)]  # fmt: skip
+        beside = [specs for _, specs in variance(self.plan, self.state, run.cell)]
+        confirming = [(rank, spec) for specs in zip(*by_rank, strict=True)
+                      for rank, spec in enumerate(specs, 1)]  # fmt: skip
+        return [*confirming, *((1, spec) for specs in beside for spec in specs)]
 
     def _search_over(self, run: CellRun) -> bool:
         if run.tuner is None:

@@ -24,7 +24,7 @@ from ablate.tracking.known import RUNS, Known
 from ablate.tracking.uris import sqlite_file
 from trials.spec import Json
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the files, or the rows that follow from a run, change their meaning."""
 
 _USERS = "~/.cache"

@@ -141,6 +141,7 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
         "reused_from": trial.reused_from,
         "stage": spec["stage"],
         "seed": spec["seed"],
+        **_streams(spec),
         "split": cell.search_split if search else cell.report_split,
         "task": cell.task,
         "backbone": cell.backbone,
@@ -164,6 +165,13 @@ def row(trial: Trial, cell: CellInfo, study: StudyInfo) -> dict[str, Json]:
         "scores": result.get("scores") or {} if trial.status == "finished" else {},
         "num_examples": result.get("num_examples") or {},
     }
+
+
+def _streams(spec: Mapping[str, Json]) -> dict[str, Json]:
+    """The order's own seed and the number of the repeat, of trials that have them."""
+    if spec["stage"] != "variance":
+        return {}
+    return {"order_seed": spec["order_seed"], "repeat": spec.get("repeat", 0)}
 
 
 def nuisance(spec: Mapping[str, Json], name: str) -> Json:
@@ -210,7 +218,7 @@ def table_rows(content: Mapping[str, Json], trial: str) -> Iterator[dict[str, An
             "environment")  # fmt: skip
     base = {
         **{name: content[name] for name in same},
-        "reused_from": content.get("reused_from"),
+        **{name: content.get(name) for name in ("reused_from", "order_seed", "repeat")},
         **{name: _joined(value) for name, value in content["factors"].items()},
         **{f"{NUISANCE_PREFIX}{name}": value for name, value in content["nuisances"].items()},
         "metric": content["primary"],

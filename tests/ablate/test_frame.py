@@ -155,7 +155,7 @@ def test_wrong_words_and_inconsistent_columns_are_refused(
 def test_what_is_written_is_what_is_read(tmp_path: Path, suffix: str) -> None:
     table = frame.check(ROWS.assign(late=[False, True] * 2, freeze=["none", "none", "a+b", "a+b"]))
     frame.write(table, tmp_path / f"frame{suffix}")
-    back = frame.read(tmp_path / f"frame{suffix}")
+    back = frame.check(frame.load(tmp_path / f"frame{suffix}"))
     for name in table.columns:
         assert [frame.plain(v) for v in back[name]] == [frame.plain(v) for v in table[name]], name
 
@@ -163,23 +163,31 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, suffix: str) -> None:
 def test_a_factor_of_numbers_and_words_survives_parquet(tmp_path: Path) -> None:
     table = frame.check(ROWS.assign(rank=[8, 8, "auto", "auto"]))
     frame.write(table, tmp_path / "frame.parquet")
-    assert frame.read(tmp_path / "frame.parquet")["rank"].tolist() == ["8", "8", "auto", "auto"]
+    back = frame.load(tmp_path / "frame.parquet")
+    assert back["rank"].tolist() == ["8", "8", "auto", "auto"]
 
 
 def test_csv_takes_words_for_truth_and_keeps_the_word_none(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("method,freeze,seed,score,late\nlora,None,0,0.5,True\nlora,a,0,nan,false\n")
-    table = frame.read(path)
+    table = frame.check(frame.load(path))
     assert table["freeze"].tolist() == ["None", "a"]
     assert table["late"].tolist() == [True, False]
     assert table["status"].tolist() == ["finished", "missing"]
 
 
-@pytest.mark.parametrize("name", ["absent.csv", "notes.txt", "broken.parquet"])
-def test_files_that_cannot_be_read_are_the_users_mistake(tmp_path: Path, name: str) -> None:
-    (tmp_path / "broken.parquet").write_text("no table")
-    with pytest.raises(UserError, match=name):
-        frame.read(tmp_path / name)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_file_is_told_by_its_content(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "results.txt"
+    path.write_text(f"method{separator}seed{separator}score\nlora{separator}0{separator}0.5\n")
+    assert frame.load(path).to_dict("records") == [{"method": "lora", "seed": 0, "score": 0.5}]
+
+
+def test_files_that_cannot_be_read_or_written_are_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 but no table")
+    for name in ("absent.csv", "broken.parquet"):
+        with pytest.raises(UserError, match=name):
+            frame.load(tmp_path / name)
     with pytest.raises(UserError, match=r"expected a \.csv or \.parquet file"):
         frame.write(frame.check(ROWS), tmp_path / "frame.txt")
 

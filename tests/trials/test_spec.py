@@ -46,6 +46,8 @@ LATER = (
     (("recipe",), "head_start", "new"),
     (("recipe",), "gradient_checkpointing", False),
     ((), "source", None),
+    ((), "order_seed", None),
+    ((), "repeat", 0),
 )
 """Fields that came after ids had been given out: where they are, and their default."""
 
@@ -75,6 +77,8 @@ specs = st.builds(
     ),
     targets=st.sampled_from([("query",), {"modules": ["a", "b"]}]),
     source=st.none() | st.just("cd" * 32),
+    order_seed=st.none() | st.integers(0, 99),
+    repeat=st.integers(0, 3),
     data_digest=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
 )  # fmt: skip
 
@@ -123,6 +127,8 @@ def test_another_seed_is_another_trial(spec: TrialSpec, seed: int) -> None:
         {"data_digest": "1"},
         {"backbone_digest": "1"},
         {"source": "ef" * 32},
+        {"order_seed": 3},
+        {"repeat": 1},
         {"recipe": replace(SPEC.recipe, head_start="backbone")},
         {"recipe": replace(SPEC.recipe, gradient_checkpointing=True)},
         {"recipe": replace(SPEC.recipe, base_precision="int8")},
@@ -193,3 +199,15 @@ def test_keys_of_a_newer_version_are_passed_over() -> None:
     assert (
         TrialResult.from_json({"status": "finished", "of_a_newer_version": 1}).status == "finished"
     )
+
+
+def test_two_seeds_and_a_repeat_are_other_trials_and_their_defaults_are_none() -> None:
+    plain = SPEC
+    assert "order_seed" not in plain.to_json()
+    assert "repeat" not in plain.to_json()
+    assert plain.seed_on_the_way == plain.seed
+    luck = [plain.with_luck(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    assert len({one.id for one in (plain, *luck)}) == 9
+    assert [one.seed_on_the_way for one in luck] == [0, 0, 1, 1] * 2
+    for one in luck:
+        assert TrialSpec.from_json(one.to_json()) == one

@@ -142,7 +142,7 @@ class Forward:
         """One member's mask, at its own shape."""
         member = self.members[k]
         where = (place, self.calls[place], member.step, self.microbatch)
-        return drawn_mask(shape, probability, member.spec.seed, where, x.device)
+        return drawn_mask(shape, probability, member.spec.seed_on_the_way, where, x.device)
 
     def _shapes_at(self, place: str) -> Sequence[tuple[int, int]]:
         """Each member's own batch and length at a place of the backbone."""

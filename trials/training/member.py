@@ -191,7 +191,8 @@ class Member:
 
     def rows(self) -> list[tuple[int, ...]]:
         """Rows of the next step, one tuple for each microbatch."""
-        return data.rows_of_step(self.recipe, self.spec.seed, self.step, len(self.train.input_ids))
+        seed = self.spec.seed_on_the_way
+        return data.rows_of_step(self.recipe, seed, self.step, len(self.train.input_ids))
 
     def updates(self) -> list[Update]:
         """What the method adds, one entry for each group of sites."""

@@ -180,7 +180,7 @@ class Run:
     def _shown(self) -> list[str]:
         """The splits whose scores the result has."""
         splits = self.spec.splits
-        shown = self.task.shown(splits) if self.spec.stage == "confirm" else ()
+        shown = self.task.shown(splits) if self.spec.stage != "search" else ()
         return list(dict.fromkeys((splits.search, *shown)))
 
     def _is_best(self, primary: float) -> bool:
@@ -207,7 +207,7 @@ class Run:
             path = self.folder / files[f"predictions_{part}"]
             write_predictions(path, self.task, said, data)
         splits, name = self.spec.splits, self.task.definition.primary
-        decides = splits.report if self.spec.stage == "confirm" else splits.search
+        decides = splits.search if self.spec.stage == "search" else splits.report
         if not math.isfinite(scores[decides][name]):
             return self.result("diverged", f"{name} is undefined for these predictions")
         self._write_adapter()

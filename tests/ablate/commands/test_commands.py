@@ -251,6 +251,34 @@ def test_plan(capsys: pytest.CaptureFixture[str], ran: Ran) -> None:
     assert "study" in schema["properties"]
 
 
+def test_the_plan_of_a_variance_stage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stage = {"initialisations": 3, "orders": 4, "repeats": 1, "when": {"method": "lora"}}
+    file = write(tmp_path / "mini.yaml", tune=None, variance=stage)
+    place = ("--store", tmp_path / "store")
+    found = parsed(capsys, "plan", file, *place)
+    assert found["num_trials"] == {"search": 0, "confirm": 4, "variance": 12}
+    assert found["forecast"]["trials"] == 16
+    text = printed(capsys, "plan", file, *place)
+    assert "4 confirm + 12 variance (3 initialisations × 4 orders of 1 cell) in 2 cells" in text
+    assert "below 5 initialisations or orders there are intervals" in text
+    assert "without repeats" in text
+
+
+def test_results_for_pefts_comparison(
+    capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path
+) -> None:
+    from ablate import exchange
+
+    asked = ("export", ran.file, *ran.flags(), "--peft-comparison")
+    found = parsed(capsys, *asked, tmp_path / "a")
+    assert len(found["files"]) == 4
+    table = exchange.read(Path(found["files"][0]).parent).frame
+    assert table.drop_duplicates(["arm", "seed"])[["method", "seed"]].to_dict("records") == [
+        {"method": method, "seed": seed} for method in ("lora", "tlora") for seed in (0, 1)
+    ]
+    assert "a trial does not measure them" in printed(capsys, *asked, tmp_path / "b")
+
+
 def test_the_plan_of_a_race(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Looks, the most trials that it may take, and how many are likely."""
     file = write(tmp_path / "mini.yaml", confirm=None, tune=None, race={"looks": [5, 8, 20]})

@@ -263,3 +263,45 @@ def test_a_hundred_thousand_rows_fit_in_two_gigabytes(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
     assert len([f for f in document["findings"] if f["kind"] == "mean"]) == 49 * 8
     assert document["over_tasks"][0]["variance"][0]["method"] == "reml"
+
+
+def test_one_seed_says_what_cannot_be_said_and_what_examples_allow(
+    report: Report, tmp_path: Path
+) -> None:
+    data = pd.DataFrame(
+        {"method": ["lora", "near", "far"], "seed": 0, "score": [0.5, 0.51, 0.9],
+         "num_examples": 1000, "grid_step": 0.001}
+    )  # fmt: skip
+    document = report(data)
+    found = {f["treatment"]["method"]: f for f in document["findings"] if f["kind"] == "mean"}
+    near, far = (found[name]["example_noise"] for name in ("near", "far"))
+    assert near["low"] < 0 < near["high"]
+    assert 0.3 < far["low"] < 0.4 < far["high"] < 0.5
+    assert {f["verdict"] for f in found.values()} == {"undecided"}, "examples decide nothing alone"
+    assert {cell["example_noise"]["num_examples"] for cell in document["cells"]} == {1000}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Every configuration ran at one seed" in page
+    assert "1 of 2 differences are no larger than the 1,000 examples" in page
+    assert "by its 1,000 examples alone" in page
+
+
+def test_two_seeds_do_not_claim_to_be_one(report: Report, tmp_path: Path) -> None:
+    report(runs(seeds=2).assign(num_examples=100))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Every configuration ran at one seed" not in page
+    assert "examples alone" not in page
+
+
+def test_columns_may_be_named_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "t.csv"
+    runs().rename(columns={"score": "acc", "seed": "run"}).assign(junk=1.5).to_csv(file)
+    asked = ["report", "--from", str(file), "--out", str(tmp_path / "out"), "--baseline"]
+    named = ["--column", "score=acc", "--column", "seed=run", "--drop", "junk"]
+    assert cli.main([*asked, "method=lora", *named, "--drop", "Unnamed: 0"]) == 0
+    capsys.readouterr()
+    assert cli.main([*asked, "method=lora", "--column", "score=ac"]) == 2
+    assert "did you mean 'acc'" in capsys.readouterr().err
+    assert cli.main(["report", "demo", "--column", "a=b"]) == 2
+    assert "belong to a table with --from" in capsys.readouterr().err

@@ -38,3 +38,16 @@ def test_findings_without_a_search_say_nothing() -> None:
     assert tuning.warnings({}) == []
     assert tuning.common({}) == 0
     assert tuning.warnings(document()) == ["w"]
+
+
+def test_a_row_for_each_tuned_value_and_a_warning_where_chance_does_as_well() -> None:
+    values = [
+        {"name": "dropout", "share": 0.05, "share_sd": 0.01, "by_chance": 0.4, "among_best": 0.2},
+        {"name": "rate", "share": 0.8, "share_sd": 0.02, "by_chance": 0.4, "among_best": None},
+    ]
+    found = {"n": 12, "num_ignored": 3, "num_best": 5, "values": values, "status": "ok"}
+    noise, rate = tuning.importance(document(importance=found))
+    assert (noise["share"], noise["sd"], noise["chance"]) == ("5 %", "1 %", "40 %")
+    assert noise["notes"] == [("warn", "no more than chance")]
+    assert (rate["notes"], rate["best"], rate["n"], rate["ignored"]) == ([], "–", "12", 3)
+    assert tuning.importance(document(importance=None)) == tuning.importance({}) == []

@@ -105,7 +105,7 @@ class Training:
         if self.steps:
             return self.progress(self.steps.pop(0))
         scores = {"held_out": {"accuracy": score(self.spec, STEPS[-1])}}
-        if self.spec.stage == "confirm":
+        if self.spec.stage != "search":
             gain = GAINS.get(self.spec.method, 0.0)
             scores["validation"] = {"accuracy": draw(self.spec.id, "report") + gain}
         return TrialResult(

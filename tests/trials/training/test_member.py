@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from cases import RECIPE, member_of, small_backbone, spec_of, train
+from cases import DATA, RECIPE, member_of, small_backbone, spec_of, train
 from torch import Tensor
 
 from trials.backbones import Backbone
@@ -193,3 +193,16 @@ def test_the_dtype_is_the_backbones() -> None:
     member = Member(spec_of(), small_backbone(torch.float32), Encoded([[1]], None, [0], ["0"], 0))
     assert member.parameters.values.dtype == torch.float32
     assert member.recipe == RECIPE
+
+
+def test_an_order_of_its_own_changes_batches_and_no_start(backbone: Backbone) -> None:
+    plain, other, luck = (
+        Member(spec, backbone, DATA)
+        for spec in (
+            spec_of("lora"), spec_of("lora").with_seed(7, "confirm"),
+            spec_of("lora").with_luck(spec_of("lora").seed, 7, 1),
+        )
+    )  # fmt: skip
+    torch.testing.assert_close(luck.parameters.values, plain.parameters.values, rtol=0, atol=0)
+    assert luck.rows() == other.rows() != plain.rows()
+    assert not torch.equal(other.parameters.values, plain.parameters.values)
