@@ -121,7 +121,7 @@ class Ablation:
     @property
     def state(self) -> State:
         """What the journal says so far; empty before the first run."""
-        return journal.fold(journal.stream(self.folder.journal))
+        return journal.load(self.folder.journal)
 
     def plan(self) -> Plan:
         """What would run; starts nothing.

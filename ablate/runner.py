@@ -125,7 +125,7 @@ def _warm(resolved: Resolved, state: State, root: Path) -> tuning.Warm:
         raise UserError(Problem("a study cannot start from itself", plan.study.file, key=key))
     if all(tuning.past_of(state, cell.key) for cell in plan.cells if cell.space):
         return tuning.warm(plan, resolved.facts, state, State())
-    earlier = journal.fold(journal.stream(store.find(root, name).journal))
+    earlier = journal.load(store.find(root, name).journal)
     if earlier.ended not in ("done", "failures"):
         message = f"study '{name}' has not come to its end; run it first"
         raise UserError(Problem(message, plan.study.file, key=key))
@@ -195,7 +195,7 @@ def conductor(
         notify()
         watch(resolved, state)
 
-    elsewhere = Library(folder).take if resolved.plan.study.reuse else lambda trial: None
+    elsewhere = Library(folder, others=resolved.plan.study.reuse).take
     until = None if profile.deadline is None else deadline(profile.deadline, time.time())
     limit = limits.Limits(until, profile.max_cost, profile.price_per_gpu_hour)
     return Conductor(

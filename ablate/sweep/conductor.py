@@ -126,14 +126,15 @@ class Conductor:
         return self.halted
 
     def _take_over(self, trial: Trial) -> bool:
-        """Let what another study measured stand for a trial that has not begun.
+        """Let what was measured elsewhere stand for a trial that has not begun.
 
         Its reports come first, one by one, so that a pruner stops it where it would have.
         """
         found = None if trial.attempts else self._elsewhere(trial.id)
         if found is None:
             return False
-        self.journal.append(journal.reused(trial.id, found.study))
+        if found.study is not None:
+            self.journal.append(journal.reused(trial.id, found.study))
         for progress in found.reports:
             if not self.report(trial.id, progress):
                 reason = f"stopped at step {progress.step}"
