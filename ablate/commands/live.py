@@ -4,6 +4,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ablate.commands.common import out
+
 if TYPE_CHECKING:
     from ablate.journal import State
     from ablate.resolve import Resolved
@@ -51,7 +53,7 @@ class Live:
         if self._display is not None:
             self._display.update(_table(standing, self._headline(standing, resolved)), refresh=True)
         else:
-            sys.stdout.write(f"{self._headline(standing, resolved)}\n")
+            out(self._headline(standing, resolved))
             sys.stdout.flush()
         self._pause = (time.monotonic() - self._shown) / SHARE
 
