@@ -45,9 +45,9 @@ from trials.errors import Problem, UserError
 from trials.spec import Json, canonical_json
 
 __all__ = [
-    "SEGMENT_BYTES", "Ask", "Chosen", "Damaged", "Entry", "Event", "Journal", "Look", "Mended",
-    "Revision", "State", "Trial", "asked", "chosen", "ended", "extended", "finished", "fold",
-    "load", "lock", "looked", "mended", "parse", "planned", "read", "reported", "retried",
+    "SEGMENT_BYTES", "Ask", "Chosen", "Damaged", "Entry", "Event", "Held", "Journal", "Look",
+    "Mended", "Revision", "State", "Trial", "asked", "chosen", "ended", "extended", "finished",
+    "fold", "load", "lock", "looked", "mended", "parse", "planned", "read", "reported", "retried",
     "reused", "revised", "segments", "started", "stream", "whole_lines",
 ]  # fmt: skip
 
@@ -60,6 +60,10 @@ _CHECK = b',"check":"'
 _TAIL = len(_CHECK) + 16 + len(b'"}')
 # A lost report is reported again by the resumed trial, a lost start shows in nothing.
 _UNSYNCED = frozenset({"reported", "started"})
+
+
+class Held(UserError):
+    """Another process writes the journal; the message says which."""
 
 
 class Damaged(UserError):
@@ -123,6 +127,7 @@ class Journal:
     Attributes:
         folder: `<store>/<study>/journal`.
         state: what the events add up to, those of earlier writers included.
+        broken: why nothing more can be written; None while that is not so.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class Journal:
     ) -> None:
         self.folder = folder
         self.state = state
+        self.broken: UserError | None = None
         self._lease: int | None = lease
         self._segment_bytes = segment_bytes
         self._file: BinaryIO | None = None
@@ -188,6 +194,8 @@ class Journal:
         self.close()
 
     def _put(self, entry: Entry) -> Event:
+        if self.broken is not None:
+            raise self.broken
         if self._lease is None:
             raise ValueError(f"the journal {self.folder} is closed")
         if clash := set(entry.data).intersection(_RESERVED):
@@ -232,7 +240,8 @@ class Journal:
         try:
             with _writing(self.folder):
                 yield
-        except UserError:
+        except UserError as error:
+            self.broken = error
             with suppress(UserError):
                 self.close()
             raise
@@ -254,7 +263,8 @@ def lock(folder: Path) -> int:
         A descriptor: to close it is to give the lease back.
 
     Raises:
-        UserError: another process has it, or the store cannot be written.
+        Held: another process has it.
+        UserError: the store cannot be written.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -273,7 +283,7 @@ def _take(folder: Path, lease: int) -> None:
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         message = f"study '{folder.parent.name}' is being run by {_holder(file)}"
-        raise UserError(message) from None
+        raise Held(message) from None
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
     with _writing(folder):
         draft = file.with_suffix(".json.new")

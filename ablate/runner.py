@@ -22,6 +22,7 @@ from ablate import (
     tuning,
 )
 from ablate.answers import read_ahead, write_answers
+from ablate.interrupt import heard
 from ablate.journal import Journal, State
 from ablate.profile import Profile, deadline
 from ablate.resolve import Resolved
@@ -149,8 +150,10 @@ def _conduct(
     plan, state = resolved.plan, record.state
     placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
-    with tracked(resolved, uri, folder, state) as notify:
-        course = conductor(resolved, placed, folder, record, notify, watch)
+    with heard() as interrupt, tracked(resolved, uri, folder, state) as notify:
+        course = conductor(
+            resolved, placed, folder, record, notify, watch, lambda: interrupt.reason
+        )
         course.look()
         if not course.done and course.halted is None:
             _execute(course, resolved, profile, options)
@@ -171,6 +174,7 @@ def conductor(
     record: Journal,
     notify: Callable[[], None],
     watch: Watch,
+    asked: Callable[[], str | None] = lambda: None,
 ) -> Conductor:
     """The course of a study, with whoever hears of its events.
 
@@ -181,6 +185,7 @@ def conductor(
         record: its journal.
         notify: called after each event, for tracking.
         watch: called after each event, for whoever shows progress.
+        asked: who asked the run to stop, if anybody has.
     """
     state = record.state
     assign = partial(resolve.assignment, resolved, folder, profile.device, profile.threads)
@@ -205,7 +210,7 @@ def conductor(
         resolved.facts,
         on_event,
         elsewhere,
-        limit.reached,
+        lambda found: asked() or limit.reached(found),
     )
 
 

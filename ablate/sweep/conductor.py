@@ -122,7 +122,8 @@ class Conductor:
     def look(self) -> str | None:
         """Why the run must stop, if it must; once it must it must."""
         if self.halted is None:
-            self.halted = self._limit(self.state)
+            broken = self.journal.broken
+            self.halted = self._limit(self.state) if broken is None else str(broken)
         return self.halted
 
     def _take_over(self, trial: Trial) -> bool:
@@ -175,10 +176,15 @@ class Conductor:
         return trial.ask not in run.pruned
 
     def finish(self, trial_id: str, result: TrialResult) -> None:
-        """Take in the end of a running trial; a second end of the same trial changes nothing."""
+        """Take in the end of a running trial; a second end of the same trial changes nothing.
+
+        One that could not write its files has not failed: it waits until there is room.
+        """
         self.running.discard(trial_id)
         trial = self.state.trials[trial_id]
-        if not trial.final:
+        if result.unwritable:
+            self.halted = self.halted or result.reason
+        elif not trial.final:
             self._end(trial, result)
 
     def _end(self, trial: Trial, result: TrialResult) -> None:

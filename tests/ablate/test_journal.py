@@ -535,7 +535,7 @@ def test_a_full_disk_closes_the_journal(
         patch.setattr(f"ablate.journal.{function}", refuse(28))
         with pytest.raises(UserError, match="cannot be written: No space left on device"):
             writer.append(plan(2))
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(UserError, match="No space left on device"):
         writer.append(plan(3))
     with Journal.open(folder) as again:
         assert A in again.state.trials

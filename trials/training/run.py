@@ -3,10 +3,12 @@
 A `Run` says what it needs next and takes in what was made for it; the engine trains it.
 """
 
+import errno
 import functools
 import gzip
 import json
 import math
+import os
 import time
 import traceback
 from collections import deque
@@ -19,7 +21,7 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, Status, TrialResult, predictions_file
+from trials.spec import UNWRITABLE, Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
@@ -27,6 +29,8 @@ from trials.training.data import steps_per_epoch
 from trials.training.environment import device_name, environment, peak_memory_bytes
 from trials.training.member import Member
 from trials.training.start import start_from
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -330,6 +334,8 @@ def write_predictions(path: Path, task: Task, outputs: Tensor, data: Encoded) ->
 
 def crashed(error: Exception, assignment: Assignment, run: Run | None = None) -> TrialResult:
     """The result of a trial that raised; the traceback goes into the trial's folder."""
+    if (full := why_unwritable(error)) is not None:
+        return TrialResult(status="crashed", reason=f"{UNWRITABLE}: {full}")
     status: Status = "out_of_memory" if is_out_of_memory(error) else "crashed"
     reason = " ".join(str(error).split())[:500]
     if not isinstance(error, UserError):
@@ -341,6 +347,14 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
     if run is None:
         return TrialResult(status=status, reason=reason, files=files)
     return run.result(status, reason, files=files)
+
+
+def why_unwritable(error: Exception) -> str | None:
+    """What keeps files from being written: a full disk or one that is read only; else None."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return f"{error.strerror}{f' ({error.filename})' if error.filename else ''}"
+    # As safetensors words it.
+    return next((os.strerror(n) for n in _UNWRITABLE if f"(os error {n})" in str(error)), None)
 
 
 def is_out_of_memory(error: Exception) -> bool:
