@@ -71,10 +71,12 @@ def _study(given: argparse.Namespace, profile: "Profile", uri: str) -> "Iterator
     keep = None if study is None else study.study.keep
     yield from doctor.trial_files(folder, state, keep=keep, mend=mend)
     if study is not None:
+        from ablate import quarantine
         from ablate.tracked import describe
 
         cells, info = describe(study.resolved, folder, state)
-        yield doctor.tracked(uri, state, cells, info, mend=mend)
+        awaited = quarantine.salvaged(folder.journal).keys()
+        yield doctor.tracked(uri, state, cells, info, awaited=awaited, mend=mend)
 
 
 def _folder(name: str, profile: "Profile") -> "StudyFolder":

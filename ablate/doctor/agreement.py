@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.doctor.finding import Finding, count, some
@@ -31,7 +31,13 @@ class Difference:
 
 
 def tracked(
-    uri: str, state: State, cells: Sequence[CellInfo], study: StudyInfo, *, mend: bool
+    uri: str,
+    state: State,
+    cells: Sequence[CellInfo],
+    study: StudyInfo,
+    *,
+    awaited: Collection[str] = (),
+    mend: bool,
 ) -> Finding:
     """Compare a tracking store with a study's journal, which nobody may be writing.
 
@@ -39,6 +45,7 @@ def tracked(
         uri: of the store.
         state: the journal's.
         cells, study: what MLflow is to know of them.
+        awaited: ids of trials that were set aside with a damage, to be taken over by the next run.
         mend: whether wrong runs are deleted (MLflow can bring them back) and sent again.
     """
     file = sqlite_file(uri)
@@ -48,10 +55,10 @@ def tracked(
         return Finding(PART, "warning", text, "a run that tracks sends what the journal has")
     try:
         client = Client(uri)
-        found = list(differences(client, state, study))
+        found = list(differences(client, state, study, awaited))
         if found and mend:
             _send(client, uri, state, cells, study, found)
-            left = list(differences(client, state, study))
+            left = list(differences(client, state, study, awaited))
             if not left:
                 return Finding(PART, "mended", f"sent again: {_words(found)}")
             found, remedy = left, "this could not be mended: look at the runs in MLflow"
@@ -63,7 +70,9 @@ def tracked(
     return Finding(PART, "ok", f"{count(runs, 'trial')}, each in one run with its own numbers")
 
 
-def differences(client: Client, state: State, study: StudyInfo) -> Iterator[Difference]:
+def differences(
+    client: Client, state: State, study: StudyInfo, awaited: Collection[str] = ()
+) -> Iterator[Difference]:
     """Runs that are missing, twice, unknown, open, or with other values than the journal has."""
     experiment = client.experiment(study.name)
     runs = [] if experiment is None else client.runs([experiment.id])
@@ -71,6 +80,8 @@ def differences(client: Client, state: State, study: StudyInfo) -> Iterator[Diff
     of_trial: dict[str, Run] = {}
     for run in ours:
         identity = run.tags.get(records.TRIAL, "")
+        if identity not in state.trials and identity in awaited:
+            continue
         if identity not in state.trials:
             yield Difference(f"the journal does not know trial {identity[:12]}", run.id)
         elif identity in of_trial:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablate import quarantine
 from ablate.doctor.finding import Finding, count, some
 from ablate.journal import State, Trial
 from ablate.keeping import ADAPTER, CHECKPOINT
@@ -90,7 +91,8 @@ def _useless(paths: list[Path], mend: bool) -> Iterator[Finding]:
 def _strangers(folder: StudyFolder, state: State) -> Iterator[Finding]:
     place = folder.path / "trials"
     unknown = [p.name for p in sorted(place.iterdir())] if place.is_dir() else []
-    unknown = [name[:12] for name in unknown if name not in state.trials]
+    awaited = quarantine.salvaged(folder.journal).keys()
+    unknown = [n[:12] for n in unknown if n not in state.trials and n not in awaited]
     if unknown:
         text = f"folders of trials that the journal does not know: {some(unknown)}"
         remedy = "remove them by hand, unless a later version of the study asks for them again"

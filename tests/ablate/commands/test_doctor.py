@@ -47,7 +47,10 @@ def test_a_study_is_damaged_mended_and_run_to_the_same_end(
     assert cli.main(["status", str(copy.file), *copy.flags()]) == 2
     assert "ablate doctor mini --mend" in capsys.readouterr().err
     assert cli.main(["doctor", str(copy.file), "--mend", *copy.flags()]) == 0
-    assert "done journal: 000001.jsonl, line " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "done journal: 000001.jsonl, line " in said
+    # The trial that ended in the damaged line has lost that; those after it are awaited.
+    assert "trials that the journal does not know" not in said
     study = api.load(copy.file, store=str(copy.store), device="cpu")
     assert study.run(Options(in_process=True, tracking=False)) == "done"
     assert scores(state(copy.store)) == scores(ran.state())

@@ -121,6 +121,14 @@ def test_a_difference_is_named_and_mended(
     assert set(runs(client, story)) >= {A.id, B.id, C.id}
 
 
+def test_a_trial_that_was_set_aside_keeps_its_run(client: Client, story: Story) -> None:
+    """The next run takes the trial over; what MLflow has of it stays right."""
+    stranger(client, story)
+    assert list(differences(client, story.state, story.info, {"e" * 64})) == []
+    one = tracked(client.uri, story.state, story.cells, story.info, awaited={"e" * 64}, mend=True)
+    assert one.status == "ok"
+
+
 def test_a_store_that_was_never_made_is_no_mistake(story: Story, tmp_path: Path) -> None:
     file = tmp_path / "none" / "mlflow.db"
     one = tracked(f"sqlite:///{file}", story.state, story.cells, story.info, mend=True)
