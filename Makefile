@@ -1,6 +1,8 @@
 # make demo    run the embedded study and open questions with numbers; resumes what is there
 # make test    the tests
 # make check   style, types, floors, links
+# make fuzz    100,000 cases of each kind of input (FUZZ=N for another number); hours
+# make audit   known vulnerabilities of the dependencies; needs a network
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +17,9 @@ export DO_NOT_TRACK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check format install clean
+.PHONY: demo test check fuzz audit format install clean
+
+FUZZ ?= 100000
 
 demo: export HF_HUB_OFFLINE := 1
 demo: $(STAMP)
@@ -31,6 +35,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_house.py
+
+fuzz: $(STAMP)
+	ABLATE_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/fuzz
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.7"
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

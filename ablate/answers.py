@@ -174,6 +174,14 @@ def _environments(state: State) -> list[str]:
 
 
 def _caveats(plan: Plan, state: State) -> Iterator[str]:
+    for part in state.mended:
+        yield (
+            f"The journal was damaged in {part.segment}, line {part.line} ({part.reason}): that "
+            f"line and those after it, {part.num_lines} in all, were set aside. Trials whose end "
+            "was among the intact ones count, the others were trained again. Looks at the results "
+            "that were in damaged lines are not counted, and what the study asks for since then "
+            "counts as asked after results were seen."
+        )
     stale = [t for t in tally.stale_trials(plan, state) if t.final]
     if stale:
         yield (

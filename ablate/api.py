@@ -40,6 +40,7 @@ from ablate.spent import Spent, spent
 from ablate.store import StudyFolder
 from ablate.study import Study
 from trials.errors import UserError, nearest
+from trials.paths import user_path
 from trials.spec import TrialResult
 
 
@@ -74,7 +75,7 @@ def locate(study: str, root: Path) -> tuple[Path, list[str]]:
     Raises:
         UserError: neither a file, nor a study of the store, nor a packaged study.
     """
-    path = Path(study).expanduser()
+    path = user_path(study)
     if path.is_file():
         return path, []
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
@@ -124,7 +125,7 @@ class Ablation:
     @property
     def state(self) -> State:
         """What the journal says so far; empty before the first run."""
-        return journal.fold(journal.stream(self.folder.journal))
+        return journal.load(self.folder.journal)
 
     def plan(self) -> Plan:
         """What would run; starts nothing.

@@ -1,6 +1,7 @@
 """From the entries of `arms` to arms: `{each: [...]}` multiplied out, every field checked."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +11,17 @@ from ablate import recipe
 from ablate.arm import Arm
 from ablate.labels import Draft, label_mistakes, labelled, without_duplicates
 from ablate.patterns import plain, words
+from ablate.schema import MOST_CHARACTERS
 from ablate.validation import Mistake, Path
 from trials import catalogue
 from trials.catalogue import Field
 from trials.errors import UserError, nearest
 from trials.spec import Json
 from trials.targets import canonical_targets
+
+MOST_VALUES = 1000
+MOST_ARMS = 10_000
+"""Of one entry: a few lines of `each` can stand for billions."""
 
 
 @cache
@@ -108,6 +114,9 @@ def _entry_mistakes(index: int, entry: Mapping[str, Any], methods: Methods) -> l
     label = entry.get("label")
     if label is not None and (not isinstance(label, str) or not label.strip()):
         mistakes.append(Mistake((*path, "label"), f"must be text, but got {label!r}"))
+    elif label is not None and len(label) > MOST_CHARACTERS:
+        message = f"must have at most {MOST_CHARACTERS} characters, but has {len(label)}"
+        mistakes.append(Mistake((*path, "label"), message))
     known = methods.fields(method)
     for name, value in entry.items():
         if name in ("method", "label"):
@@ -148,6 +157,9 @@ def _value_mistakes(path: Path, name: str, value: Any, known: Mapping[str, Field
         return mistakes
     if not isinstance(options, list | tuple) or not options:
         message = f"each needs a list of values, but got {options!r}"
+        return [*mistakes, Mistake(path, message)]
+    if len(options) > MOST_VALUES:
+        message = f"each may have {MOST_VALUES} values at most, but has {len(options)}"
         return [*mistakes, Mistake(path, message)]
     for position, option in enumerate(options):
         mistakes += _one_value((*path, "each", position), name, option, known)
@@ -192,6 +204,10 @@ def _multiply(
     given = {name: value for name, value in entry.items() if name not in ("method", "label")}
     options = [_options(name, value, known) for name, value in given.items()]
     multiplied = tuple(name for name, value in given.items() if _is_each(value))
+    number = math.prod(map(len, options))
+    if number > MOST_ARMS:
+        much = f"stands for {number:,} arms, and an entry may for {MOST_ARMS:,} at most"
+        return [], [Mistake(("arms", index), much)]
     drafts: list[Draft] = []
     wrong: dict[str, Mistake] = {}
     for values in itertools.product(*options):

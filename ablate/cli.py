@@ -1,15 +1,17 @@
 """The command line. Only names and help live here; a command's code is imported when it runs."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from trials.errors import UserError
+from trials.errors import UserError, printable
 
 Add = Callable[[argparse.ArgumentParser], None]
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _STUDY = "a study file, the name of a study in the store, or of a packaged one"
 
 
@@ -342,6 +344,16 @@ def _check(parser: argparse.ArgumentParser) -> None:
     _machine(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--mend", action="store_true", help="mend what can be mended")
+    parser.add_argument("--address", help="Ray cluster, to see whether it answers")
+    parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
+    _json(parser)
+    _machine(parser)
+
+
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("study", "task", "method"), nargs="?", default="study")
     parser.add_argument("name", metavar="NAME")
@@ -374,6 +386,7 @@ COMMANDS: dict[str, tuple[str, Add]] = {
     "count": ("how many numbers a method trains on a backbone", _count),
     "list": ("methods, tasks, studies or targets", _list),
     "check": ("check a method, a task or a study of one's own", _check),
+    "doctor": ("look over installation, store and study, and mend what can be", _doctor),
 }
 
 
@@ -414,12 +427,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command.run(given))
     except UserError as error:
         for problem in error.problems:
-            sys.stderr.write(f"{problem}\n")
+            sys.stderr.write(f"{printable(str(problem))}\n")
         return 2
     except BrokenPipeError:
         # Whoever read the output has left; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        place = f" {error.filename}" if error.filename else ""
+        sys.stderr.write(f"cannot write{place}: {error.strerror}; the same command continues\n")
+        return 4
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command continues\n")
         return 4

@@ -29,7 +29,14 @@ def size(space: Mapping[str, Mapping[str, Any]]) -> int | None:
     """How many combinations there are; None where they are endless."""
     lists = [points(entry) for entry in space.values()]
     known = [values for values in lists if values is not None]
-    return math.prod(map(len, known)) if len(known) == len(lists) else None
+    return math.prod(map(_length, known)) if len(known) == len(lists) else None
+
+
+def _length(values: Sequence[Any]) -> int:
+    """How many there are; `len` refuses a range with more than a machine's word can count."""
+    if isinstance(values, range):
+        return max(0, -((values.start - values.stop) // values.step))
+    return len(values)
 
 
 def combinations(space: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]] | None:

@@ -114,6 +114,11 @@ def retried(trial: str) -> Entry:
     return Entry("retried", dict(locals()))
 
 
+def mended(segment: str, line: int, reason: str, num_lines: int) -> Entry:
+    """The journal was damaged from this line of a segment on; so many lines were set aside."""
+    return Entry("mended", dict(locals()))
+
+
 def ended(reason: str, why: str | None = None) -> Entry:
     """The writer stopped on its own account; `why` says which limit it had reached."""
     return Entry("ended", {"reason": reason} if why is None else {"reason": reason, "why": why})

@@ -9,6 +9,7 @@ and `and`, `or` and `not` carry that on as in Kleene's three-valued logic.
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,10 @@ from typing import Any, cast
 from trials.errors import UserError
 
 _GRAMMAR = "use names, numbers, texts, lists, == != < <= > >= in, and, or, not and parentheses"
+
+_MOST_CHARACTERS = 10_000
+_MOST_LEVELS = 50
+"""A person writes a handful; what follows a tree down has room for many more."""
 
 _LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 
@@ -66,16 +71,22 @@ class Expression:
             UserError: the text is outside the grammar; the message says which part.
         """
         expression = cls(text)
-        _check(expression._tree)
+        _check(expression._tree, text)
         return expression
 
     @cached_property
     def _tree(self) -> ast.expr:
+        if len(self.text) > _MOST_CHARACTERS:
+            raise UserError(f"{_short(self.text)} is longer than {_MOST_CHARACTERS} characters")
         try:
-            tree = ast.parse(self.text.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", SyntaxWarning)
+                tree = ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is no expression"
-            raise UserError(f"cannot read {self.text!r}: {reason}; {_GRAMMAR}") from None
+            raise UserError(f"cannot read {_short(self.text)}: {reason}; {_GRAMMAR}") from None
+        if _levels(tree) > _MOST_LEVELS:
+            raise UserError(f"{_short(self.text)} is nested too deeply")
         return cast("ast.expr", _Literals().visit(tree))
 
     @cached_property
@@ -144,33 +155,47 @@ class Expression:
         return None if None in results else True
 
 
-def _check(node: ast.expr) -> None:
+def _short(text: str) -> str:
+    """A text as messages show it."""
+    return repr(text if len(text) <= 200 else f"{text[:200]}…")
+
+
+def _levels(tree: ast.AST) -> int:
+    """How deeply a tree is nested, without following it down by calls."""
+    levels, row = 0, [tree]
+    while row:
+        levels += 1
+        row = [child for node in row for child in ast.iter_child_nodes(node)]
+    return levels
+
+
+def _check(node: ast.expr, text: str) -> None:
     """Refuse anything outside the grammar."""
     if isinstance(node, ast.BoolOp):
         for part in node.values:
-            _check(part)
+            _check(part, text)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        _check(node.operand)
+        _check(node.operand, text)
     elif isinstance(node, ast.Compare):
         for part in (node.left, *node.comparators):
-            _check_value(part)
+            _check_value(part, text)
         for compare in node.ops:
             if type(compare) not in _COMPARE:
-                raise _refusal(node)
+                raise _refusal(node, text)
     elif _dotted_name(node) is None and not _is_constant(node, bool):
-        raise _refusal(node)
+        raise _refusal(node, text)
 
 
-def _check_value(node: ast.expr) -> None:
+def _check_value(node: ast.expr, text: str) -> None:
     if isinstance(node, ast.List | ast.Tuple):
         for item in node.elts:
-            _check_value(item)
+            _check_value(item, text)
     elif not (
         _dotted_name(node) is not None
         or _is_constant(node, bool | int | float | str | None)
         or _is_negative_number(node)
     ):
-        raise _refusal(node)
+        raise _refusal(node, text)
 
 
 def _is_constant(node: ast.expr, kinds: Any) -> bool:
@@ -182,8 +207,10 @@ def _is_negative_number(node: ast.expr) -> bool:
     return negated and _is_constant(cast("ast.UnaryOp", node).operand, int | float)
 
 
-def _refusal(node: ast.expr) -> UserError:
-    return UserError(f"{ast.unparse(node)!r} is not allowed here; {_GRAMMAR}")
+def _refusal(node: ast.expr, text: str) -> UserError:
+    # Not by `ast.unparse`, which cannot write down every tree that can be read.
+    part = ast.get_source_segment(text.strip(), node)
+    return UserError(f"{_short(part or text)} is not allowed here; {_GRAMMAR}")
 
 
 def _dotted_name(node: ast.expr) -> str | None:

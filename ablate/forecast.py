@@ -95,8 +95,8 @@ def _rehearsed(plan: Plan, effect: float) -> dict[str, float]:
 def _state(path: Path) -> State:
     """A journal's state; empty where there is none that can be read."""
     try:
-        return journal.fold(journal.stream(StudyFolder(path).journal))
-    except (UserError, ValueError):
+        return journal.load(StudyFolder(path).journal)
+    except UserError:
         return State()
 
 

@@ -115,8 +115,12 @@ def check(frame: pd.DataFrame, *, source: str = "frame") -> pd.DataFrame:
             words, duplicate rows (the same trial told twice counts once), factors that vary
             within an arm.
     """
-    table = frame.reset_index(drop=True).rename(columns=lambda name: str(name).strip())
+    # A half character, which no file can hold, would stop pandas as well.
+    names = [str(name).strip().encode(errors="replace").decode() for name in frame.columns]
+    table = frame.reset_index(drop=True).set_axis(names, axis="columns")
     problems = _column_problems(table)
+    if not problems:
+        problems = _cell_problems(table)
     if not problems:
         table, problems = _complete(table)
     if not problems:
@@ -167,8 +171,9 @@ def load(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         separator = max(b",;\t", key=first.count)
         return pd.read_csv(path, sep=chr(separator), keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise UserError(Problem(f"cannot be read as a table: {error}", file=str(path))) from None
+    except Exception as error:  # noqa: BLE001 - of a damaged file the libraries raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(Problem(f"cannot be read as a table: {reason}", file=str(path))) from None
 
 
 def write(frame: pd.DataFrame, path: Path | str) -> None:
@@ -210,6 +215,28 @@ def _column_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
     if not {"arm", "method", "label"} & set(names) and not unknown:
         problems.append(("arm", "nothing distinguishes arms: expected arm, method or a factor"))
     return problems
+
+
+def _cell_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Cells that hold no single value; one of a factor may hold a list of names."""
+    problems = []
+    with_lists = factors(table)
+    for name in table.columns:
+        if table[name].dtype == object:
+            odd = [_is_odd(value, listed=name in with_lists) for value in table[name]]
+            kinds = table[name].map(lambda value: type(value).__name__)
+            problems += _wrong_rows(kinds, pd.Series(odd, dtype=bool), name, "no plain value")
+    return problems
+
+
+def _is_odd(value: Any, *, listed: bool) -> bool:
+    if isinstance(value, list | tuple | np.ndarray):
+        return not listed or any(_is_odd(part, listed=False) for part in value)
+    if isinstance(value, str):
+        return value != value.encode(errors="replace").decode()
+    if isinstance(value, int):
+        return abs(value) > _MOST
+    return isinstance(value, bytes | bytearray | dict | set | frozenset)
 
 
 def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:

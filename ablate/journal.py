@@ -4,6 +4,7 @@ A journal is a folder of numbered segments (`000001.jsonl`, ...), one event a li
 starts a segment of its own, so that a line torn by a crash stays the last of its file: it was
 never acknowledged and is dropped. Any other damage is refused by file and line; a line carries a
 check of its own text, and numbers run without a gap, so nothing can go missing unseen.
+`ablate.quarantine` sets what is damaged aside.
 
 Events and the state that they add up to are in `ablate.events` and `ablate.state`; their names
 are given from here as well.
@@ -31,6 +32,7 @@ from ablate.events import (
     extended,
     finished,
     looked,
+    mended,
     planned,
     reported,
     retried,
@@ -38,14 +40,15 @@ from ablate.events import (
     revised,
     started,
 )
-from ablate.state import Ask, Chosen, Look, Revision, State, Trial, fold
+from ablate.state import Ask, Chosen, Look, Mended, Revision, State, Trial, fold
 from trials.errors import Problem, UserError
 from trials.spec import Json, canonical_json
 
 __all__ = [
-    "SEGMENT_BYTES", "Ask", "Chosen", "Entry", "Event", "Journal", "Look", "Revision", "State",
-    "Trial", "asked", "chosen", "ended", "extended", "finished", "fold", "looked", "planned",
-    "read", "reported", "retried", "reused", "revised", "started", "stream",
+    "SEGMENT_BYTES", "Ask", "Chosen", "Damaged", "Entry", "Event", "Held", "Journal", "Look",
+    "Mended", "Revision", "State", "Trial", "asked", "chosen", "ended", "extended", "finished",
+    "fold", "load", "lock", "looked", "mended", "parse", "planned", "read", "reported", "retried",
+    "reused", "revised", "segments", "started", "stream", "whole_lines",
 ]  # fmt: skip
 
 SEGMENT_BYTES = 8_000_000
@@ -59,6 +62,14 @@ _TAIL = len(_CHECK) + 16 + len(b'"}')
 _UNSYNCED = frozenset({"reported", "started"})
 
 
+class Held(UserError):
+    """Another process writes the journal; the message says which."""
+
+
+class Damaged(UserError):
+    """A line of a journal is not as it was written; the first problem says which, and why."""
+
+
 def read(folder: Path) -> tuple[Event, ...]:
     """Every acknowledged event; empty where there is no journal. Needs no lease.
 
@@ -70,17 +81,44 @@ def read(folder: Path) -> tuple[Event, ...]:
 
 def stream(folder: Path) -> Iterator[Event]:
     """As `read`, one event at a time."""
+    for _, _, event in _located(folder):
+        yield event
+
+
+def load(folder: Path) -> State:
+    """What the events of a journal add up to; empty where there is none. Needs no lease.
+
+    Raises:
+        UserError: a line is damaged or contradicts those before it, or the folder cannot be read.
+    """
+    state = State()
+    for path, number, event in _located(folder):
+        try:
+            state.apply(event)
+        except ValueError as error:
+            raise _damaged(error, path, number) from None
+    return state
+
+
+def _located(folder: Path) -> Iterator[tuple[Path, int, Event]]:
+    """Every acknowledged event with its file and line."""
     last = 0
-    for path in _segments(folder):
-        for number, line in _whole_lines(path):
+    for path in segments(folder):
+        for number, line in whole_lines(path):
             try:
-                event = _parse(line)
+                event = parse(line)
                 if event.seq != last + 1:
                     raise ValueError(f"event {event.seq} where {last + 1} was due")
             except ValueError as error:
-                raise UserError(Problem(f"damaged: {error}", str(path), number)) from None
+                raise _damaged(error, path, number) from None
             last = event.seq
-            yield event
+            yield path, number, event
+
+
+def _damaged(why: object, path: Path, number: int) -> Damaged:
+    study = path.parent.parent.name
+    hint = f"`ablate doctor {study} --mend` sets it aside, and the study goes on from before it"
+    return Damaged(Problem(f"damaged: {why}", str(path), number), hint)
 
 
 class Journal:
@@ -89,11 +127,15 @@ class Journal:
     Attributes:
         folder: `<store>/<study>/journal`.
         state: what the events add up to, those of earlier writers included.
+        broken: why nothing more can be written; None while that is not so.
     """
 
-    def __init__(self, folder: Path, state: State, lease: int, segment_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, state: State, lease: int, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self.folder = folder
         self.state = state
+        self.broken: UserError | None = None
         self._lease: int | None = lease
         self._segment_bytes = segment_bytes
         self._file: BinaryIO | None = None
@@ -105,15 +147,9 @@ class Journal:
         Raises:
             UserError: another process writes it, it is damaged, or the store cannot be written.
         """
-        with _writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            lease = os.open(folder / "lease", os.O_RDWR | os.O_CREAT, 0o644)
+        lease = lock(folder)
         try:
-            _take(folder, lease)
-            try:
-                state = fold(stream(folder))
-            except ValueError as error:
-                raise UserError(Problem(f"damaged: {error}", str(folder))) from None
+            state = load(folder)
         except BaseException:
             os.close(lease)
             raise
@@ -158,6 +194,8 @@ class Journal:
         self.close()
 
     def _put(self, entry: Entry) -> Event:
+        if self.broken is not None:
+            raise self.broken
         if self._lease is None:
             raise ValueError(f"the journal {self.folder} is closed")
         if clash := set(entry.data).intersection(_RESERVED):
@@ -176,7 +214,7 @@ class Journal:
         return event
 
     def _next_segment(self) -> BinaryIO:
-        past = _segments(self.folder)
+        past = segments(self.folder)
         number = int(past[-1].stem) + 1 if past else 1
         file = (self.folder / f"{number:06d}.jsonl").open("xb", buffering=0)
         # Without this a power cut can lose the name of a file whose contents were synced.
@@ -202,7 +240,8 @@ class Journal:
         try:
             with _writing(self.folder):
                 yield
-        except UserError:
+        except UserError as error:
+            self.broken = error
             with suppress(UserError):
                 self.close()
             raise
@@ -217,14 +256,34 @@ def _writing(folder: Path) -> Iterator[None]:
         raise UserError(f"store {store} cannot be written: {error.strerror or error}") from None
 
 
+def lock(folder: Path) -> int:
+    """Take a journal's lease, and say in it who holds it; the kernel gives it back at our death.
+
+    Returns:
+        A descriptor: to close it is to give the lease back.
+
+    Raises:
+        Held: another process has it.
+        UserError: the store cannot be written.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lease = os.open(folder / "lease", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(folder, lease)
+    except BaseException:
+        os.close(lease)
+        raise
+    return lease
+
+
 def _take(folder: Path, lease: int) -> None:
-    """Lock the lease and say who holds it; the kernel unlocks it when its holder dies."""
     file = folder / "lease.json"
     try:
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         message = f"study '{folder.parent.name}' is being run by {_holder(file)}"
-        raise UserError(message) from None
+        raise Held(message) from None
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
     with _writing(folder):
         draft = file.with_suffix(".json.new")
@@ -241,7 +300,8 @@ def _holder(file: Path) -> str:
         return "another process"
 
 
-def _segments(folder: Path) -> list[Path]:
+def segments(folder: Path) -> list[Path]:
+    """The files of a journal, in order."""
     try:
         names = sorted(p.name for p in folder.iterdir() if _SEGMENT.fullmatch(p.name))
     except FileNotFoundError:
@@ -251,14 +311,19 @@ def _segments(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a segment, from 1, without one that a crash has torn.
+
+    Raises:
+        UserError: the file cannot be read, or does not end as one that a crash has cut off.
+    """
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UserError(f"journal {path} cannot be read: {error.strerror}") from None
     yield from enumerate(lines, start=1)
     if rest and not _torn(rest):
-        raise UserError(Problem("damaged: text after the event", str(path), len(lines) + 1))
+        raise _damaged("text after the event", path, len(lines) + 1)
 
 
 def _torn(rest: bytes) -> bool:
@@ -271,6 +336,8 @@ def _torn(rest: bytes) -> bool:
         _, end = json.JSONDecoder().raw_decode(text)
     except ValueError:
         return True
+    except RecursionError:
+        return False
     return end == len(text)
 
 
@@ -288,7 +355,12 @@ def _check(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode()
 
 
-def _parse(line: bytes) -> Event:
+def parse(line: bytes) -> Event:
+    """The event of a line without its newline.
+
+    Raises:
+        ValueError: the line is not as it was written.
+    """
     body = line[:-_TAIL] + b"}"
     if line != _sealed(body):
         raise ValueError("the line does not match its check")
@@ -296,8 +368,13 @@ def _parse(line: bytes) -> Event:
 
 
 def _event(body: bytes) -> Event:
-    value = json.loads(body)
-    seq, seconds, kind = value.pop("seq"), value.pop("time"), value.pop("event")
+    try:
+        value = json.loads(body)
+        seq, seconds, kind = value.pop("seq"), value.pop("time"), value.pop("event")
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("the line holds no event") from None
+    if type(seq) is not int or type(seconds) not in (int, float) or type(kind) is not str:
+        raise ValueError("the line holds no event")
     return Event(seq, seconds, kind, value)
 
 

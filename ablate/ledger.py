@@ -17,6 +17,7 @@ from ablate import journal
 from ablate.journal import Journal, State
 from ablate.state import Look
 from ablate.store import StudyFolder, write_text
+from trials.errors import Problem, UserError
 from trials.spec import Json, digest
 
 _TESTED = ("id", "n", "estimate", "p_value", "p_adjusted", "verdict")
@@ -96,9 +97,14 @@ def _names(tests: Sequence[Mapping[str, Json]]) -> tuple[Json, ...]:
 
 
 def _read(path: Path) -> Iterator[Look]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for value in map(json.loads, lines):
-        yield Look(value["trials"], value["num_trials"], value["tests"], value["at"], None)
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line)
+            yield Look(value["trials"], value["num_trials"], value["tests"], value["at"], None)
+        except (ValueError, KeyError, TypeError):
+            message = "damaged: the line holds no look at results; mend or remove it"
+            raise UserError(Problem(message, str(path), number)) from None
 
 
 def _write(folder: StudyFolder, looks: Sequence[Look]) -> None:

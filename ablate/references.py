@@ -1,5 +1,6 @@
 """What a study points at: tasks, backbones and local code, by name or by path."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from ablate.validation import Mistake
 from trials import yaml
 from trials.catalogue import LocalCode
 from trials.errors import UserError, nearest
+from trials.paths import is_plain_name, user_path
+
+_HUB_ID = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def task_reference(text: str, folder: Path, known: Mapping[str, type]) -> Refere
             hint = nearest(text, known)
             raise UserError(f"no task called '{text}'{hint} (a folder is written ./{text})")
         return Reference(text, text)
-    place = folder / Path(text).expanduser()
+    place = user_path(text, folder)
     if not place.is_dir():
         raise UserError(f"there is no folder {place}")
     file = place / "task.yaml"
@@ -82,11 +86,14 @@ def backbone_reference(text: str, folder: Path) -> Reference:
         UserError: there is no such folder, or the text is no id.
     """
     if is_path(text, "backbones"):
-        place = folder / Path(text).expanduser()
+        place = user_path(text, folder)
         if not place.is_dir():
             raise UserError(f"there is no folder {place}")
         return Reference(text, place.resolve().name, place)
-    if not text.strip() or text != text.strip() or text.count("@") > 1 or text[-1] == "@":
+    name, at, commit = text.partition("@")
+    if not (_HUB_ID.fullmatch(name) and is_plain_name(name)) or (
+        at and not _HUB_ID.fullmatch(commit)
+    ):
         raise UserError(f"must be a hub id such as name or name@revision, but got {text!r}")
     return Reference(text, text)
 
@@ -104,7 +111,7 @@ def load_code(
     mistakes: list[Mistake] = []
     for index, text in enumerate(texts):
         try:
-            item = LocalCode.read(folder / Path(text).expanduser())
+            item = LocalCode.read(user_path(text, folder))
             if item.name in code:
                 raise UserError(f"two files are called {item.name}")
             registers[item.name] = item.load()

@@ -1,12 +1,13 @@
 """How a study grows: what a new version of it adds, and whether results had been seen by then."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ablate import journal
 from ablate.journal import Entry, State
 from ablate.plan import Plan
-from trials.spec import Json, digest
+from trials.spec import NUMERICS, Json, digest
 
 
 def next_revision(
@@ -44,8 +45,11 @@ def next_revision(
 
 
 def results_seen(state: State) -> bool:
-    """Whether a trial of the stage that feeds the report has ended with a score."""
-    return any(
+    """Whether a trial of the stage that feeds the report has ended with a score.
+
+    Where a part of the journal is lost that cannot be told, and is taken to be so.
+    """
+    return bool(state.mended) or any(
         trial.status == "finished" and trial.spec_json["stage"] == "confirm"
         for trial in state.trials.values()
     )
@@ -118,6 +122,24 @@ def _added(plan: Plan, state: State, contents: Mapping[str, Json], stale: int) -
     learned = sum(len(v) for k, v in contents.get("warm", {}).items() if k not in told)
     if learned:
         words.append(f"{learned} asks of study {plan.warm_start} told first")
+    words += _changed(plan, state)
     if stale:
         words.append(f"{stale} ended trials of cells that have changed or gone are now stale")
     return words or ["settings that change no cell, seed or claim"]
+
+
+def _changed(plan: Plan, state: State) -> Iterator[str]:
+    """What the trials so far were computed from, where that is another thing now."""
+    for key, name, what in (
+        ("data_digest", "task", "the data of {} are not those of before"),
+        ("backbone_digest", "backbone", "the backbone {} is not that of before"),
+    ):
+        known: dict[Json, set[Json]] = defaultdict(set)
+        for trial in state.trials.values():
+            known[trial.spec_json.get(name)].add(trial.spec_json.get(key))
+        now = {getattr(c.template, name): getattr(c.template, key) for c in plan.cells}
+        yield from (what.format(n) for n, v in now.items() if n in known and v not in known[n])
+    versions = {trial.spec_json.get("numerics") for trial in state.trials.values()}
+    if versions and NUMERICS not in versions:
+        old = ", ".join(sorted(map(str, versions)))
+        yield f"this package computes numbers of version {NUMERICS}, not {old}"

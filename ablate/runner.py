@@ -26,6 +26,7 @@ from ablate import (
     tuning,
 )
 from ablate.answers import read_ahead, write_answers
+from ablate.interrupt import heard
 from ablate.journal import Journal, State, Trial
 from ablate.log import Log, Say
 from ablate.plan import Plan
@@ -133,7 +134,7 @@ def _warm(resolved: Resolved, state: State, root: Path) -> tuning.Warm:
         raise UserError(Problem("a study cannot start from itself", plan.study.file, key=key))
     if all(tuning.past_of(state, cell.key) for cell in plan.cells if cell.space):
         return tuning.warm(plan, resolved.facts, state, State())
-    earlier = journal.fold(journal.stream(store.find(root, name).journal))
+    earlier = journal.load(store.find(root, name).journal)
     if earlier.ended not in ("done", "failures"):
         message = f"study '{name}' has not come to its end; run it first"
         raise UserError(Problem(message, plan.study.file, key=key))
@@ -161,8 +162,10 @@ def _conduct(
         trials=len(state.trials), store=profile.store, ray=ray)  # fmt: skip
     placed = replace(profile, device=_own_device(profile)) if options.in_process else profile
     uri = tracking_uri(profile) if options.tracking else None
-    with tracked(resolved, uri, folder, state, say) as notify:
-        course = conductor(resolved, placed, folder, record, notify, watch)
+    with heard() as interrupt, tracked(resolved, uri, folder, state, say) as notify:
+        course = conductor(
+            resolved, placed, folder, record, notify, watch, lambda: interrupt.reason
+        )
         course.look()
         if not course.done and course.halted is None:
             try:
@@ -188,6 +191,7 @@ def conductor(
     record: Journal,
     notify: Callable[[], None],
     watch: Watch,
+    asked: Callable[[], str | None] = lambda: None,
 ) -> Conductor:
     """The course of a study, with whoever hears of its events.
 
@@ -198,6 +202,7 @@ def conductor(
         record: its journal.
         notify: called after each event, for tracking.
         watch: called after each event, for whoever shows progress.
+        asked: who asked the run to stop, if anybody has.
     """
     state = record.state
     assign = partial(resolve.assignment, resolved, folder, profile.device, profile.threads)
@@ -225,7 +230,7 @@ def conductor(
         resolved.facts,
         on_event,
         _elsewhere(resolved.plan, folder, state),
-        lambda state: listener.heard() or limit.reached(state),
+        lambda state: asked() or listener.heard() or limit.reached(state),
     )
 
 
@@ -249,15 +254,15 @@ def tell_end(say: Say, trial: Trial) -> None:
 
 
 def _elsewhere(plan: Plan, folder: StudyFolder, state: State) -> Callable[[str], Finished | None]:
-    """Where to look for what other studies trained; of what others start from, with its adapter."""
-    library = Library(folder)
+    """Where to look for what is finished elsewhere; of what others start from, with its adapter."""
+    library = Library(folder, others=plan.study.reuse)
 
     def take(identity: str) -> Finished | None:
         trial = state.trials[identity]
         begins = trial.cell in plan.sources and trial.spec_json["stage"] == "confirm"
         return library.take(identity, {keeping.ADAPTER} if begins else ())
 
-    return take if plan.study.reuse else lambda identity: None
+    return take
 
 
 def _execute(

@@ -20,6 +20,9 @@ from ablate.section import Items, Pattern, Section
 from ablate.seeds import Looks, Seeds
 from ablate.tune_keys import Tune
 
+MOST_CHARACTERS = 100
+"""Of a study's name: it is a folder's, and an experiment's."""
+
 
 def _every(value: Any) -> str | int:
     if value == "epoch":
@@ -41,8 +44,10 @@ def _study_name(value: str) -> str:
             f"must be a name of letters, digits, - and _, but {value!r} is a path; "
             "the store keeps a study in a folder of that name"
         )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
-        raise ValueError(f"must consist of letters, digits, - and _, but got {value!r}")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value) or value.startswith("-"):
+        raise ValueError(f"must consist of letters, digits, - and _, but got {value[:100]!r}")
+    if len(value) > MOST_CHARACTERS:
+        raise ValueError(f"must have at most {MOST_CHARACTERS} characters, but has {len(value)}")
     return value
 
 

@@ -1,5 +1,6 @@
 """The seeds of a study file: which ones confirm, and at how many of them a race looks."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ def _seeds(value: Any) -> int | tuple[int, ...]:
                     f"a seed must be between 0 and {FIRST_SEARCH_SEED - 1}, since the search "
                     f"has the others, but got {seed}"
                 )
-        twice = sorted({seed for seed in value if value.count(seed) > 1})
+        twice = sorted(seed for seed, times in Counter(value).items() if times > 1)
         if twice:
             raise ValueError(f"names seed {twice[0]} twice")
         return tuple(value)

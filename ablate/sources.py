@@ -15,6 +15,7 @@ from ablate.recipe import RECIPE_NAMES
 from ablate.validation import Mistake
 from trials import yaml
 from trials.errors import Problem, UserError
+from trials.paths import user_path
 from trials.yaml import Document, Key
 
 _WHOLE = frozenset({"sampler", "pruner", "budget", "targets", "split", "when"})
@@ -115,7 +116,10 @@ def _extended(
     if not isinstance(extends, str):
         message = f"must be the path of a study file, but got {extends!r}"
         raise UserError(document.problem(("extends",), message))
-    parent = folder / extends
+    try:
+        parent = user_path(extends, folder)
+    except UserError as error:
+        raise UserError(document.problem(("extends",), str(error))) from None
     if parent.resolve() in seen:
         raise UserError(document.problem(("extends",), f"{extends} extends this file in turn"))
     if not parent.is_file():

@@ -58,6 +58,22 @@ class Look:
     batch: int | None
 
 
+@dataclass(frozen=True)
+class Mended:
+    """A part of the journal that was set aside for it was damaged.
+
+    Attributes:
+        segment, line: where the damage began.
+        reason: what was wrong with that line.
+        num_lines: how many were set aside, those after it included.
+    """
+
+    segment: str
+    line: int
+    reason: str
+    num_lines: int
+
+
 @dataclass(slots=True)
 class Trial:
     """One trial as the journal knows it.
@@ -125,6 +141,7 @@ class State:
         looks: the ledger, oldest first.
         seeds: cell -> how many seeds its race has asked for, where those are more than the first
             look needs.
+        mended: what was set aside for it was damaged, oldest first.
         ended: how the last writer stopped; None while it runs or when it was killed.
         why: the limit at which it stopped before the end; None for any other stop.
         last_seq: number of the latest event.
@@ -136,6 +153,7 @@ class State:
     revisions: list[Revision] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     seeds: dict[str, int] = field(default_factory=dict)
+    mended: list[Mended] = field(default_factory=list)
     ended: str | None = None
     why: str | None = None
     last_seq: int = 0
@@ -152,7 +170,7 @@ class State:
             raise ValueError(f"event {event.seq}: unknown event '{event.kind}'")
         try:
             _HANDLERS[event.kind](self, event)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             message = f"event {event.seq} ({event.kind}) is incomplete: {error}"
             raise ValueError(message) from None
         if event.kind not in ("ended", "looked"):
@@ -245,6 +263,9 @@ class State:
     def _extended(self, event: Event) -> None:
         self.seeds.update(event.data["cells"])
 
+    def _mended(self, event: Event) -> None:
+        self.mended.append(Mended(**{f.name: event.data[f.name] for f in fields(Mended)}))
+
     def _ended(self, event: Event) -> None:
         self.ended, self.why = event.data["reason"], event.data.get("why")
 
@@ -261,6 +282,7 @@ _HANDLERS = {
     "retried": State._retried,
     "looked": State._looked,
     "extended": State._extended,
+    "mended": State._mended,
     "ended": State._ended,
 }
 

@@ -64,9 +64,10 @@ def forget(folder: StudyFolder) -> None:
 
 
 def interrupt() -> None:
-    """As Ctrl-C does; a job of a Ray cluster is born with that signal blocked."""
+    """As Ctrl-C twice does; a job of a Ray cluster is born with that signal blocked."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.raise_signal(signal.SIGINT)
+    for _ in range(2):  # While a run hears the first, that only drains it.
+        signal.raise_signal(signal.SIGINT)
 
 
 @dataclass

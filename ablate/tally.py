@@ -15,7 +15,7 @@ from ablate.frame import FIXED_COLUMNS, NUISANCE_PREFIX, VARIANCE_STAGE, check
 from ablate.journal import State, Trial
 from ablate.plan import Cell, Plan
 from trials.families import Head
-from trials.spec import FAILED, Json, TrialSpec
+from trials.spec import FAILED, Json, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,21 @@ def every_seed(
     ]
 
 
+def seed_by_seed(plan: Plan, state: State, cell: Cell) -> list[tuple[int, TrialSpec]]:
+    """The specs that confirm a cell with their rank, seeds first so that cells compare early.
+
+    Those of its variance stage, which has its best values, come after them.
+    """
+    by_rank = [specs for _, specs in confirmation(plan, state, cell)]
+    confirming = [
+        (rank, spec)
+        for of_seed in zip(*by_rank, strict=True)
+        for rank, spec in enumerate(of_seed, 1)
+    ]
+    beside = [specs for _, specs in variance(plan, state, cell)]
+    return [*confirming, *((1, spec) for specs in beside for spec in specs)]
+
+
 def starts(plan: Plan, state: State, cell: Cell) -> tuple[str, ...] | None:
     """Ids of the trials that a cell starts from, by the seeds that confirm.
 
@@ -153,6 +168,13 @@ def stuck(plan: Plan, state: State, cell: Cell) -> str | None:
     if not cell.space or known is None or known.status not in FAILED:
         return None  # Where nothing is searched, each of its trials says so itself.
     return f"it starts from trial {known.id[:12]} ({source.name}), which has {known.status}"
+
+
+def without_start(source: Trial) -> TrialResult:
+    """The end of a trial whose source has nothing to start from."""
+    why = source.result.reason if source.result is not None else None
+    reason = f"trial {source.id[:12]}, which it starts from, has {source.status}"
+    return TrialResult(status="crashed", reason=f"{reason}: {why}" if why else reason)
 
 
 def has_searched(state: State, cell: Cell) -> bool:

@@ -64,7 +64,8 @@ def tracked(
         yield writer.notify
         interrupted = state.ended == "stopped" or state.ended is None
     finally:
-        patience = AWAY_SECONDS if writer.problems else CLOSING_SECONDS
+        at_once = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        patience = AWAY_SECONDS if writer.problems or at_once else CLOSING_SECONDS
         complete = writer.close(patience, interrupted=interrupted)
         if not complete:
             reason = "; ".join(writer.problems) or "it is slow"

@@ -24,6 +24,9 @@ MEASURED = ("seconds", "peak_memory_bytes")
 COSTS = ("trainable_parameters", *MEASURED)
 """Objectives that are no score: less is better."""
 
+MOST_SEEDS = 1000
+"""Seeds that the objective of a search averages, at most."""
+
 MOST_ASKS = 1000
 """Asks of a cell under a budget of seconds, whatever they take."""
 
@@ -164,7 +167,7 @@ class Tune(Section):
 
     budget: Budget
     parallel: Annotated[int, Field(ge=1)] = 4
-    seeds: Annotated[int, Field(ge=1)] = 1
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
     space: dict[str, Distribution]
     constraints: Items[str] = ()
     sampler: Sampler = Sampler()

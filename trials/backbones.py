@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from trials.errors import UserError, nearest
 from trials.families import FAMILIES, ROBERTA, WRITE_NOT, Family, Reads
+from trials.paths import is_plain_name, user_path
 from trials.reading import commit_of, from_folder, from_hub, quiet, require_tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
@@ -96,13 +97,13 @@ def find(reference: str, roots: Sequence[Path] = (), base: Path | None = None) -
     Raises:
         UserError: the reference is a path, and there is no backbone in that folder.
     """
-    for root in roots:
+    for root in roots if is_plain_name(reference) else ():
         if (root / reference / "config.json").is_file():
             return root / reference
     if reference == "tiny":
         return _HERE / "tiny" / "backbone"
     if reference.startswith((".", "/", "~")):
-        folder = ((base or Path()) / Path(reference).expanduser()).resolve()
+        folder = user_path(reference, base or Path()).resolve()
         if not (folder / "config.json").is_file():
             raise UserError(f"backbone '{reference}': no config.json in {folder}")
         return folder

@@ -5,6 +5,7 @@ same file or call. The command line prints them without a traceback and exits wi
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,3 +63,13 @@ def nearest(name: object, options: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; expected one of {', '.join(names)}" if 0 < len(names) <= 16 else ""
+
+
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may have it: what would steer it, or turn its lines, is spelled out."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -311,6 +311,10 @@ class Progress:
         return cls(**_known(cls, value))
 
 
+UNWRITABLE = "nothing can be written"
+"""How the reason of a trial begins that had no room for its files."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """What a trial leaves behind.
@@ -356,6 +360,11 @@ class TrialResult:
     def from_json(cls, value: Mapping[str, Json]) -> Self:
         """Inverse of `to_json`; keys of a newer version are passed over."""
         return cls(**_known(cls, value))
+
+    @property
+    def unwritable(self) -> bool:
+        """Whether the trial stopped for want of room, and through no fault of its own."""
+        return self.status == "crashed" and (self.reason or "").startswith(UNWRITABLE)
 
 
 def _known(cls: type, value: Mapping[str, Json]) -> dict[str, Json]:

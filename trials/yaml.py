@@ -2,7 +2,8 @@
 
 Plain values follow the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2, section 10.3), as
 JSON users expect: `1e-4` is a number, `no` and `2024-01-01` are text, `010` is ten. Anchors and
-aliases work; tags beyond the core schema and keys given twice are refused.
+aliases work; tags beyond the core schema, keys given twice, control characters and half characters
+are refused.
 """
 
 import re
@@ -14,6 +15,12 @@ from typing import Any
 import yaml
 
 from trials.errors import Problem, UserError
+
+_MOST_LEVELS = 50
+_MOST_VALUES = 100_000
+"""Far more than a person writes; a few lines of aliases can stand for billions."""
+
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 
 Key = str | int | float | bool | None
 _TAG = "tag:yaml.org,2002:"
@@ -131,10 +138,11 @@ class _Reader:
         self.file = file
         self.problems: list[Problem] = []
         self._done: dict[int, Any] = {}
+        self._sizes: dict[int, int] = {}
         self._open: set[int] = set()
 
     def value(self, node: yaml.Node, path: tuple[Key, ...]) -> Any:
-        """The plain value of a node; an aliased node is read once."""
+        """The plain value of a node; an aliased node is read once, and counts each time."""
         if id(node) in self._open:
             self._refuse(node, path, "an alias contains itself")
             return None
@@ -142,10 +150,18 @@ class _Reader:
             self._open.add(id(node))
             self._done[id(node)] = self._read(node, path)
             self._open.remove(id(node))
+            size = 1 + sum(self._sizes.get(id(child), 1) for child in _children(node))
+            if size > _MOST_VALUES:
+                self._refuse(node, path, f"stands for more than {_MOST_VALUES:,} values")
+            self._sizes[id(node)] = size if size <= _MOST_VALUES else 1
         return self._done[id(node)]
 
     def _read(self, node: yaml.Node, path: tuple[Key, ...]) -> Any:
         tag = node.tag.removeprefix(_TAG)
+        if len(path) > _MOST_LEVELS:
+            return self._refuse(node, path[:3], "is nested too deeply")
+        if isinstance(node, yaml.ScalarNode) and (found := _UNPRINTABLE.search(node.value)):
+            return self._refuse(node, path, f"holds the character {ascii(found[0])}")
         if isinstance(node, yaml.MappingNode) and tag == "map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and tag == "seq":
@@ -178,10 +194,18 @@ class _Reader:
         self.problems.append(Problem(message, file=self.file, line=line, key=dotted(path) or None))
 
 
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
 def _scalar(tag: str, text: str) -> Key:
     if tag == "null":
         return None
     if tag == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(text)
         return text.lower() == "true"
     if tag == "int":
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from trials.errors import printable
+
 if TYPE_CHECKING:
     from ablate.api import Ablation
     from ablate.profile import Profile
@@ -42,7 +44,7 @@ def load(given: argparse.Namespace) -> "Ablation":
 
 def out(text: str = "") -> None:
     """Print a line."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def out_json(value: Any) -> None:

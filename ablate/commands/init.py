@@ -12,9 +12,10 @@ from trials.errors import UserError
 def run(given: argparse.Namespace) -> int:
     """Write the files; never over one that is there."""
     name = given.name.removesuffix(".yaml").removesuffix(".py")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", name):
         raise UserError(
-            f"a name consists of letters, digits, - and _ and starts with a letter, not '{name}'"
+            "a name consists of letters, digits, - and _, starts with a letter and has at most "
+            f"100 characters, not '{name[:100]}'"
         )
     sources = _sources(given.kind, name)
     first = next(iter(sources.values()))

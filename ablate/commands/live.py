@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate import pulse
+from ablate.commands.common import out
 
 if TYPE_CHECKING:
     from ablate.journal import State
@@ -63,7 +64,7 @@ class Live:
             cells = _table(standing, self._headline(standing, resolved))
             self._display.update(Group(cells, *self._engine_table()), refresh=True)
         else:
-            sys.stdout.write(f"{self._headline(standing, resolved)}\n")
+            out(self._headline(standing, resolved))
             sys.stdout.flush()
         self._pause = (time.monotonic() - self._shown) / SHARE
 

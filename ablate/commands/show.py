@@ -15,7 +15,7 @@ def run(given: argparse.Namespace) -> int:
     from ablate import journal, store
 
     folder = store.find(Path(machine(given).store), owner(given, given.trial))
-    state = journal.fold(journal.stream(folder.journal))
+    state = journal.load(folder.journal)
     trial = state.trials[store.trial_by_prefix(state, given.trial)]
     content: dict[str, Any] = {
         "trial": trial.id,

@@ -22,7 +22,7 @@ def owner(given: argparse.Namespace, trial: str) -> str:
     owners = [
         folder.name
         for folder in store.studies(root)
-        if any(t.startswith(trial) for t in journal.fold(journal.stream(folder.journal)).trials)
+        if any(t.startswith(trial) for t in journal.load(folder.journal).trials)
     ]
     if len(owners) == 1:
         return owners[0]

@@ -31,6 +31,8 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     # Tune's own logs would only repeat the journal.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The run has a handler of its own, and it must hear of the first Ctrl-C.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

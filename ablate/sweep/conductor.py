@@ -19,7 +19,7 @@ from ablate.plan import Cell, Plan
 from ablate.reuse import Finished
 from ablate.revision import first_seen
 from ablate.sweep.queue import CellRun, Queue
-from ablate.tally import TaskFacts, confirmation, starts, stuck, variance
+from ablate.tally import TaskFacts, seed_by_seed, starts, stuck, without_start
 from trials.places import Assignment
 from trials.spec import Json, Progress, TrialResult, TrialSpec
 
@@ -122,7 +122,8 @@ class Conductor:
     def look(self) -> str | None:
         """Why the run must stop, if it must; once it must it must."""
         if self.halted is None:
-            self.halted = self._limit(self.state)
+            broken = self.journal.broken
+            self.halted = self._limit(self.state) if broken is None else str(broken)
         return self.halted
 
     @property
@@ -131,14 +132,15 @@ class Conductor:
         return self._queue.num_waiting
 
     def _take_over(self, trial: Trial) -> bool:
-        """Let what another study measured stand for a trial that has not begun.
+        """Let what was measured elsewhere stand for a trial that has not begun.
 
         Its reports come first, one by one, so that a pruner stops it where it would have.
         """
         found = None if trial.attempts else self._elsewhere(trial.id)
         if found is None:
             return False
-        self.journal.append(journal.reused(trial.id, found.study))
+        if found.study is not None:
+            self.journal.append(journal.reused(trial.id, found.study))
         for progress in found.reports:
             if not self.report(trial.id, progress):
                 reason = f"stopped at step {progress.step}"
@@ -179,10 +181,15 @@ class Conductor:
         return trial.ask not in run.pruned
 
     def finish(self, trial_id: str, result: TrialResult) -> None:
-        """Take in the end of a running trial; a second end of the same trial changes nothing."""
+        """Take in the end of a running trial; a second end of the same trial changes nothing.
+
+        One that could not write its files has not failed: it waits until there is room.
+        """
         self.running.discard(trial_id)
         trial = self.state.trials[trial_id]
-        if not trial.final:
+        if result.unwritable:
+            self.halted = self.halted or result.reason
+        elif not trial.final:
             self._end(trial, result)
 
     def _end(self, trial: Trial, result: TrialResult) -> None:
@@ -240,7 +247,7 @@ class Conductor:
                 self._following[spec.source].append((run, identity))
                 return
             if source.status != "finished":
-                self._end(trial, _without_start(source))
+                self._end(trial, without_start(source))
                 return
         last = len(self._turns)
         turn = 1 + (self._turns.get(spec.seed, last) if spec.stage == "confirm" else last)
@@ -251,7 +258,7 @@ class Conductor:
         """Ids of the trials that the plan asks of a cell, as far as they are known."""
         ids = {t for ask in self.state.asks.get(run.cell.key, []) for t in ask.trials}
         if run.confirming:
-            ids |= {spec.id for _, spec in self._confirmation(run)}
+            ids |= {spec.id for _, spec in seed_by_seed(self.plan, self.state, run.cell)}
         return frozenset(ids)
 
     def _ask(self, run: CellRun) -> None:
@@ -351,7 +358,7 @@ class Conductor:
 
     def _confirm(self, run: CellRun) -> None:
         """Plan the trials that confirm a cell now: all, or those that its race has asked for."""
-        planned = self._confirmation(run)
+        planned = seed_by_seed(self.plan, self.state, run.cell)
         for rank in sorted({rank for rank, _ in planned}):
             self._plan(run, [spec for r, spec in planned if r == rank], ask=None, rank=rank)
         for _, spec in planned:
@@ -377,17 +384,6 @@ class Conductor:
         """Whether a cell may yet choose its values; not where its source has come to nothing."""
         return stuck(self.plan, self.state, self.cells[key].cell) is None
 
-    def _confirmation(self, run: CellRun) -> list[tuple[int, TrialSpec]]:
-        """The specs that confirm a cell, seeds first so that cells can be compared early.
-
-        Those of its variance stage, which has its best values, come after them.
-        """
-        by_rank = [specs for _, specs in confirmation(self.plan, self.state, run.cell)]
-        beside = [specs for _, specs in variance(self.plan, self.state, run.cell)]
-        confirming = [(rank, spec) for specs in zip(*by_rank, strict=True)
-                      for rank, spec in enumerate(specs, 1)]  # fmt: skip
-        return [*confirming, *((1, spec) for specs in beside for spec in specs)]
-
     def _search_over(self, run: CellRun) -> bool:
         if run.tuner is None:
             return True
@@ -396,10 +392,3 @@ class Conductor:
             return False
         # An ask whose outcome is known is open again while one of its trials is retried.
         return all(self._outcome(run, ask.number) for ask in asks)
-
-
-def _without_start(source: Trial) -> TrialResult:
-    """The end of a trial whose source has nothing to start from."""
-    why = source.result.reason if source.result is not None else None
-    reason = f"trial {source.id[:12]}, which it starts from, has {source.status}"
-    return TrialResult(status="crashed", reason=f"{reason}: {why}" if why else reason)

@@ -199,3 +199,6 @@ def run(
         tuner.fit()
     finally:
         engines.close()
+        if conductor.journal.broken is not None:
+            # Tune makes an error of its own of what its callbacks raise, or goes on without.
+            raise conductor.journal.broken

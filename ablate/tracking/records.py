@@ -39,6 +39,9 @@ SENT = "ablate.sent"
 CONFIG_FILE = "study.json"
 """A study's keys, beside its parent run."""
 
+MAX_NAME = 250
+"""Of a run, in the databases of servers."""
+
 ROW = "ablate.row"
 PARENT = "mlflow.parentRunId"
 OWN = ("ablate.", "environment.", "mlflow.note.")
@@ -110,7 +113,7 @@ def record(trial: Trial, cell: CellInfo | None, study: StudyInfo) -> Record:
     }
     started = trial.finished_at if trial.started_at is None else trial.started_at
     return Record(
-        name=f"{label}{ask} · seed {spec['seed']}",
+        name=f"{label}{ask} · seed {spec['seed']}"[:MAX_NAME],
         status=run_status(trial.status),
         start=None if started is None else milliseconds(started),
         end=None if trial.finished_at is None else milliseconds(trial.finished_at),

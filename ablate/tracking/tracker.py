@@ -215,7 +215,7 @@ class Tracker:
         now = records.milliseconds(time.time())
         params = {}
         if sent is None:
-            name = f"{cell.label} on {cell.task}, {cell.backbone}"
+            name = f"{cell.label} on {cell.task}, {cell.backbone}"[: records.MAX_NAME]
             run = self.client.create(self._experiment, name, now, {**tags, records.PARENT: parent})
             sent = self._cells[cell.key] = made(run, tags)
             params = records.cell_params(cell)

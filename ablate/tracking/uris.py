@@ -34,7 +34,9 @@ def sqlite_file(uri: str) -> Path | None:
         return None
     name = rest.partition("?")[0].removeprefix("/")
     if not rest.startswith("/") or name in ("", ":memory:"):
-        raise UserError(f"tracking URI {uri} names no file; expected sqlite:///<folder>/mlflow.db")
+        raise UserError(
+            f"tracking URI {redact(uri)} names no file; expected sqlite:///<folder>/mlflow.db"
+        )
     return Path(name)
 
 

@@ -9,6 +9,7 @@ from ablate import journal
 from ablate.tracking.client import StoreError
 from ablate.tracking.facts import CellInfo, StudyInfo
 from ablate.tracking.tracker import Tracker
+from ablate.tracking.uris import redact
 from trials.errors import UserError
 
 Describe = Callable[[journal.State], tuple[Sequence[CellInfo], StudyInfo]]
@@ -138,7 +139,7 @@ class Writer:
                 self._on_change(str(error))
             self._is_away = True
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not stop a study either
-            self._note(f"tracking failed: {type(error).__name__}: {error}")
+            self._note(redact(f"tracking failed: {type(error).__name__}: {error}"))
         else:
             if self._is_away:
                 self._on_change(None)

@@ -106,6 +106,12 @@ def test_a_deep_expression_is_refused_rather_than_followed() -> None:
         Expression.parse("(" * 5000 + "rank" + ")" * 5000)
     with pytest.raises(UserError):
         Expression.parse("not " * 5000 + "grown")
+    for text in ("not " * 200 + "grown", "x" + ".y" * 200, "rank == " + "[" * 80 + "1" + "]" * 80):
+        with pytest.raises(UserError, match="is nested too deeply"):
+            Expression.parse(text)
+    assert Expression.parse("not " * 40 + "grown").holds(VALUES) is True
+    with pytest.raises(UserError, match="is longer than 10000 characters"):
+        Expression.parse("rank == 8 or " * 1000 + "grown")
 
 
 @pytest.mark.parametrize("text", ["rank < 'x'", "rank in 8", "rank", "method"])

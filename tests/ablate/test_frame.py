@@ -273,3 +273,22 @@ def test_a_cell_whose_trials_all_stay_elsewhere_is_not_there_with_its_search() -
     table = frame.check(pd.DataFrame(rows))
     assert set(table["study"]) == {"one"}
     assert len(table) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("task", ["a"], "list"),
+        ("primary", [], "list"),
+        ("study", b"\x80", "bytes"),
+        ("arm", {"a": 1}, "dict"),
+        ("seed", 10**5000, "int"),
+        ("label", "\ud800", "str"),
+    ],
+    ids=["list", "empty", "bytes", "mapping", "number", "half a character"],
+)
+def test_a_cell_that_is_no_single_value_is_named(column: str, value: object, kind: str) -> None:
+    table = frame.check(ROWS).astype(object)
+    table.at[1, column] = value
+    with pytest.raises(UserError, match=rf"frame: {column}: row 2: '{kind}' is no plain value"):
+        frame.check(table)

@@ -5,10 +5,10 @@ from typing import Any
 from mini_study import keys
 
 from ablate import revision
-from ablate.journal import Event, Revision, State, Trial
+from ablate.journal import Event, Mended, Revision, State, Trial
 from ablate.plan import Plan, plan
 from ablate.study import Study
-from trials.spec import Splits
+from trials.spec import NUMERICS, Splits
 
 
 def planned(**changes: Any) -> Plan:
@@ -144,3 +144,28 @@ def test_a_claim_stated_again_is_not_late() -> None:
     record(state, planned(claims=[]))
     record(state, planned())
     assert not revision.late_claims(state)
+
+
+def test_other_data_backbones_and_numerics_are_named() -> None:
+    """A resumed study says what its earlier trials were computed from, and does not mix them."""
+    state = State()
+    first = planned()
+    record(state, first)
+    spec = first.cells[0].template.to_json()
+    state.trials["t"] = Trial("t", {**spec, "numerics": 0}, "c", None, None, 1, False)
+    data = {t.name: ("other", Splits()) for t in first.study.tasks}
+    made = record(state, plan(first.study, data=data, backbones={"tiny": "other"}))
+    assert made is not None
+    assert made.added[-3:] == (
+        "the data of tiny_acceptability are not those of before",
+        "the backbone tiny is not that of before",
+        f"this package computes numbers of version {NUMERICS}, not 0",
+    )
+
+
+def test_what_came_after_a_damage_counts_as_after_results() -> None:
+    """Whether results had been seen cannot be told from a journal that lost a part."""
+    state = State()
+    assert not revision.results_seen(state)
+    state.mended.append(Mended("000001.jsonl", 3, "the line does not match its check", 7))
+    assert revision.results_seen(state)

@@ -121,11 +121,33 @@ def test_what_is_refused_has_its_line(text: str, start: str) -> None:
     assert str(caught.value).startswith(start)
 
 
-def test_aliases_share_a_value_without_growing() -> None:
-    levels = [f"k{i}: &k{i} [{', '.join([f'*k{i - 1}'] * 9)}]" for i in range(1, 30)]
-    document = yaml.parse("\n".join(["k0: &k0 [x]", *levels]), file="f")
+def aliased(num_levels: int) -> str:
+    levels = [f"k{i}: &k{i} [{', '.join([f'*k{i - 1}'] * 9)}]" for i in range(1, num_levels)]
+    return "\n".join(["k0: &k0 [x]", *levels])
+
+
+def test_aliases_share_a_value() -> None:
+    document = yaml.parse(aliased(4), file="f")
     assert document.value["k1"] == [["x"]] * 9
     assert document.line(("k1", 3, 0)) == 1
+
+
+def test_a_few_lines_cannot_stand_for_billions_of_values() -> None:
+    """Whatever walks through the values would never come to an end."""
+    with pytest.raises(UserError, match=r"^f:6: k5: stands for more than 100,000 values"):
+        yaml.parse(aliased(30), file="f")
+
+
+@pytest.mark.parametrize("character", ["\\0", "\\e", "\\x7f", "\\x9b", "\\ud800"])
+def test_a_character_that_no_name_may_hold_has_its_line(character: str) -> None:
+    with pytest.raises(UserError, match=r"^f:2: b: holds the character '\\"):
+        yaml.parse(f'a: 1\nb: "x{character}y"\n', file="f")
+
+
+def test_levels_are_counted() -> None:
+    assert yaml.parse("a: " + "[" * 40 + "]" * 40, file="f")
+    with pytest.raises(UserError, match="is nested too deeply"):
+        yaml.parse("a: " + "[" * 60 + "]" * 60, file="f")
 
 
 def test_an_empty_document_is_none(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trials import catalogue
 from trials.errors import UserError
+from trials.paths import user_path
 from trials.tasks import hub
 from trials.tasks.base import Benchmark, Definition, Task
 from trials.tasks.folder import DEFINITION_FILE, has_rows, load_folder, read_definition, read_splits
@@ -30,7 +31,7 @@ def load(name_or_folder: str, *, roots: Sequence[Path] = (), base: Path | None =
         UserError: no such task or folder, mistakes in its files, or a hub out of reach.
     """
     if is_folder(name_or_folder):
-        folder = (base or Path()) / Path(name_or_folder).expanduser()
+        folder = user_path(name_or_folder, base or Path())
         if not (folder / DEFINITION_FILE).is_file():
             raise UserError(f"{name_or_folder}: no folder with a {DEFINITION_FILE}")
         return _from_folder(folder.resolve(), name_or_folder.rstrip("/\\"), _stamp(folder))
@@ -53,7 +54,7 @@ def definition_of(name_or_folder: str, *, base: Path | None = None) -> Definitio
         UserError: no such task or folder, or mistakes in its `task.yaml`.
     """
     if is_folder(name_or_folder):
-        folder = (base or Path()) / Path(name_or_folder).expanduser()
+        folder = user_path(name_or_folder, base or Path())
         return read_definition(folder / DEFINITION_FILE)
     return _registered(name_or_folder, base or Path())[0]
 
@@ -68,7 +69,7 @@ def is_here(name_or_folder: str, *, roots: Sequence[Path] = (), base: Path | Non
         UserError: no such task.
     """
     if is_folder(name_or_folder):
-        folder = (base or Path()) / Path(name_or_folder).expanduser()
+        folder = user_path(name_or_folder, base or Path())
         try:
             return has_rows(folder) or read_definition(folder / DEFINITION_FILE).hub is None
         except UserError:

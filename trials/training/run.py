@@ -3,9 +3,11 @@
 A `Run` says what it needs next and takes in what was made for it; the engine trains it.
 """
 
+import errno
 import functools
 import logging
 import math
+import os
 import time
 import traceback
 from collections import deque
@@ -19,7 +21,7 @@ from torch import Tensor
 from trials import backbones
 from trials.errors import UserError
 from trials.places import Assignment, Places
-from trials.spec import Progress, Status, TrialResult, predictions_file
+from trials.spec import UNWRITABLE, Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint
@@ -28,6 +30,8 @@ from trials.training.environment import device_name, environment, peak_memory_by
 from trials.training.member import Member
 from trials.training.predictions import of_portion, write_predictions
 from trials.training.start import start_from
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -354,6 +358,8 @@ def _encoded(
 
 def crashed(error: Exception, assignment: Assignment, run: Run | None = None) -> TrialResult:
     """The result of a trial that raised; the traceback goes into the trial's folder."""
+    if (full := why_unwritable(error)) is not None:
+        return TrialResult(status="crashed", reason=f"{UNWRITABLE}: {full}")
     status: Status = "out_of_memory" if is_out_of_memory(error) else "crashed"
     reason = " ".join(str(error).split())[:500]
     if not isinstance(error, UserError):
@@ -365,6 +371,14 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
     if run is None:
         return TrialResult(status=status, reason=reason, files=files)
     return run.result(status, reason, files=files)
+
+
+def why_unwritable(error: Exception) -> str | None:
+    """What keeps files from being written: a full disk or one that is read only; else None."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return f"{error.strerror}{f' ({error.filename})' if error.filename else ''}"
+    # As safetensors words it.
+    return next((os.strerror(n) for n in _UNWRITABLE if f"(os error {n})" in str(error)), None)
 
 
 def is_out_of_memory(error: Exception) -> bool:

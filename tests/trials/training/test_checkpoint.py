@@ -1,5 +1,6 @@
 import math
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,31 @@ def test_files_of_another_kind_are_no_checkpoints(tmp_path: Path) -> None:
     assert checkpoint.read(path) is None
     save_file(TENSORS, path, metadata={"numbers": "{"})
     assert checkpoint.read(path) is None
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return os.open, (str(self.mark), os.O_CREAT)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("how", ["pickle", "torch", "torch's old format", "in the header"])
+def test_a_pickle_in_its_place_is_not_loaded(tmp_path: Path, how: str) -> None:
+    path, mark = tmp_path / "checkpoint.safetensors", tmp_path / "it ran"
+    payload = Payload(mark)
+    if how == "pickle":
+        path.write_bytes(pickle.dumps(payload))
+    elif how == "in the header":
+        text = pickle.dumps(payload, protocol=0).decode()
+        save_file({}, path, metadata={"numbers": text})
+    else:
+        torch.save({"values": payload}, path, _use_new_zipfile_serialization=how == "torch")
+    assert checkpoint.read(path) is None
+    assert not mark.exists()
+    if how == "pickle":
+        os.close(pickle.loads(path.read_bytes()))
+        assert mark.exists(), "the payload works where it is loaded"

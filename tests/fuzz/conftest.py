@@ -1,0 +1,6 @@
+"""pytest imports test files by path; what they share lies beside them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
