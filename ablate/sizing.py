@@ -7,7 +7,6 @@ from ablate.cell import Cell
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from trials import backbones
-from trials.families import Head
 from trials.training.memory import Footprint, predicted
 
 GIB = 2**30
@@ -75,9 +74,8 @@ def sizes(resolved: Resolved, profile: Profile) -> list[Sizing]:
         cell = max(cells, key=_demand)
         recipe = cell.template.recipe
         length = min(recipe.max_length, backbones.longest(config))
-        task = resolved.tasks.get(cell.task)
         spec = cell.template.with_seed(0, "confirm")
-        footprint = predicted(config, spec, task.head if task else Head(2), length)
+        footprint = predicted(config, spec, resolved.facts[cell.task].head, length)
         places = profile.places
         if places is None and memory is not None:
             places = footprint.places(memory)
