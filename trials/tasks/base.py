@@ -245,7 +245,7 @@ class Task:
         for example, label, prediction, outputs in rows:
             yield {"id": example, "label": label, "prediction": prediction, "outputs": outputs}
 
-    def predictions(self, outputs: NDArray[Any]) -> list[str] | list[float]:
+    def predictions(self, outputs: Any) -> list[str] | list[float]:
         """What outputs say: a label's name, or a number, for each example.
 
         Args:
