@@ -241,15 +241,13 @@ def check_targets(resolved: Resolved) -> dict[str, Counts]:
         if unknown and not has_configuration(reference, roots, base):
             counts[cell.key] = (None, None)
             continue
-        task = resolved.tasks.get(cell.task)
-        head = task.head if task is not None else resolved.facts[cell.task].head
         try:
             counts[cell.key] = count(
                 reference,
                 cell.arm.method,
                 cell.template.hyperparameters,
                 cell.template.targets,
-                head=head,
+                head=resolved.facts[cell.task].head,
                 roots=roots,
                 base=base,
             )

@@ -74,10 +74,8 @@ def sizes(resolved: Resolved, profile: Profile) -> list[Sizing]:
         cell = max(cells, key=_demand)
         recipe = cell.template.recipe
         length = min(recipe.max_length, backbones.longest(config))
-        task = resolved.tasks.get(cell.task)
         spec = cell.template.with_seed(0, "confirm")
-        head = task.head if task else resolved.facts[cell.task].head
-        footprint = predicted(config, spec, head, length)
+        footprint = predicted(config, spec, resolved.facts[cell.task].head, length)
         places = profile.places
         if places is None and memory is not None:
             places = footprint.places(memory)

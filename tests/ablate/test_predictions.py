@@ -59,6 +59,18 @@ def test_texts_without_outputs_are_predictions_too(tmp_path: Path) -> None:
     assert math.isnan(scores(table).iloc[1])
 
 
+def test_an_answer_hits_where_it_equals_a_gold_one_once_normalised(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "label": ["The cat", "a dog"], "prediction": "Dog!", "outputs": [1.0, 0.0]},
+        {"id": "b", "label": [], "prediction": "", "outputs": [0.0, 2.0]},
+        {"id": "c", "label": [], "prediction": "cat", "outputs": [3.0, 2.0]},
+    ]
+    write(tmp_path, rows)
+    table = read(tmp_path, "test")
+    assert hits(table).to_dict() == {"a": 1.0, "b": 1.0, "c": 0.0}
+    assert table["probability"].isna().all()
+
+
 def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     write(tmp_path, ROWS, "validation")
     write(tmp_path, ROWS, "validation_mismatched")

@@ -17,6 +17,7 @@ PAPERS = {
     "mtlora_deberta_glue": "2403.07440",
     "tlora_glue": "2504.18735",
     "triadaptlora_glue": "2501.08008",
+    "triadaptlora_squad": "2501.08008",
     "lora_mini_glue": "2411.15804",
     "lora_mini_widths": "2411.15804",
 }
@@ -66,6 +67,9 @@ COUNTS = {
     ("triadaptlora_glue", "adalora"): {331_920, 1_327_680},
     ("triadaptlora_glue", "increlora"): {331_920, 1_327_680},
     ("triadaptlora_glue", "triadaptlora"): {332_208, 1_332_288},
+    ("triadaptlora_squad", "lora"): {331_776, 1_327_104},
+    ("triadaptlora_squad", "increlora"): {331_920, 1_327_680},
+    ("triadaptlora_squad", "triadaptlora"): {332_208, 1_332_288},
     ("lora_mini_widths", "lora"): {55_296, 442_368, 884_736, 1_769_472},
 }
 
@@ -189,6 +193,21 @@ def test_what_grows_follows_increloras_scripts(task: str, rank: int) -> None:
         # As many steps before the first round as the learning rate warms up.
         before = float(str(fields["warmup"])) * float(recipe.epochs or 0) * STEPS[task]
         assert before == pytest.approx(recipe.schedule.warmup, rel=0.06)
+
+
+def test_squad_follows_increloras_script(counted: dict[str, list[tuple[Cell, int, int]]]) -> None:
+    """Steps of an epoch are windows of 384 tokens: 131,832 by its authors' preprocessing."""
+    rows = counted["triadaptlora_squad"]
+    assert {head for _, _, head in rows} == {2 * 768 + 2}
+    assert {cell.task for cell, _, _ in rows} == {"squad_v2"}
+    for cell, _, _ in rows:
+        recipe, fields = cell.template.recipe, cell.template.hyperparameters
+        assert (recipe.batch_size, recipe.epochs, recipe.max_length) == (16, 14, 384)
+        assert (recipe.learning_rate, fields["alpha"]) == (1e-3, 16)
+        if cell.arm.method in ("increlora", "triadaptlora"):
+            assert (fields["top_k"], fields["interval"]) == (1, 1000)
+            before = float(str(fields["warmup"])) * 14 * 131_832 / 16
+            assert before == pytest.approx(recipe.schedule.warmup, rel=0.06)
 
 
 @pytest.mark.parametrize("stem", ["triadaptlora_glue", "mtlora_deberta_glue"])

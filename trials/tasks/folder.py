@@ -295,6 +295,7 @@ class _Reader:
             self._refuse((key,), f"names something twice: {', '.join(names)}")
         elif len(names) < least or (most is not None and len(names) > most):
             number = f"{least} to {most}" if most else f"at least {least}"
+            number = str(least) if least == most else number
             self._refuse((key,), f"must be {number} names, but got {len(names)}")
         else:
             return tuple(names)

@@ -153,6 +153,14 @@ class SpanTask(Task):
                 "start": said.starts[index],
             }
 
+    def predictions(self, outputs: Found) -> list[str]:
+        """What is answered to each question; `""` for no answer.
+
+        Args:
+            outputs: from `decide`.
+        """
+        return outputs.said
+
     def names(self, labels: Sequence[Any] | Numbers) -> list[Any]:
         """The texts of gold answers, each once, for each question."""
         return [list(dict.fromkeys(text for _, text in answers)) for answers in labels]

@@ -153,6 +153,10 @@ def _own_to_peft(member: Member, backbone: Backbone, reference: str, folder: Pat
         configured.fan_in_fan_out = _is_any_transposed(backbone, member.sites)
     model = _with_head(copy.deepcopy(backbone.model), member)
     inner = _names_of(member, backbone)
+    for key in ("target_modules", "feedforward_modules"):
+        named = getattr(configured, key, None)
+        if isinstance(named, set | list):
+            setattr(configured, key, sorted(map(inner, named)))
     wrapped: Any = get_peft_model(model, configured)
     present = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, tensor in {**member.parameters.trained, **member.parameters.frozen}.items():

@@ -51,6 +51,14 @@ def test_count(
     assert found["targets"] == ["query", "value"]
 
 
+@pytest.mark.parametrize(("task", "head"), [("squad_v2", 768 * 2 + 2), ("mnli", 768 * 3 + 3)])
+def test_count_takes_the_head_of_a_task(
+    task: str, head: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["count", "--backbone", "bert-base-uncased", "--method", "lora", "--targets", "query"]
+    assert parsed(capsys, *words, "--task", task)["head_parameters"] == head
+
+
 def test_count_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "count", "--backbone", "roberta-base", "--method", "lora",
                    "--targets", "query,value", "--set", "rank=8")  # fmt: skip

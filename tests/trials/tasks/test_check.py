@@ -109,3 +109,32 @@ labels: [no, yes]
 metrics: [accuracy, f1]
 primary: accuracy
 """
+
+
+def test_a_span_tells_its_windows_and_what_no_training_can_pass(write_folder: WriteFolder) -> None:
+    definition = (
+        "task: finding\nkind: span\ntext: [question, context]\nlabel: answers\n"
+        "metrics: [exact_match, f1]\nprimary: f1\nspan: {no_answer: 0.0, max_answer: 3}\n"
+    )
+    text = "The small dog chased two cats in the garden, and Anna bought a new coat. " * 2
+
+    def row(*pieces: str) -> dict[str, object]:
+        starts = [text.index(piece) for piece in pieces]
+        gold = {"text": list(pieces), "answer_start": starts}
+        return {"question": "What?", "context": text, "answers": gold}
+
+    rows = [row("Anna"), row("chased two cats in the garden"), row(), row("The"), row("cats")]
+    folder = write_folder(definition, rows, [row("Anna")], name="finding")
+    report = describe(
+        load_folder(folder), reading("tiny").tokenizer, backbone="tiny", max_length=20
+    )
+    train = report.splits[0]
+    assert train.labels == {"answered": 4, "unanswered": 1}
+    assert train.num_bare == 1
+    assert train.tokens is not None
+    assert train.tokens.num_windows is not None
+    assert train.tokens.num_windows > 2 * 5
+    assert train.tokens.reach == 0.8
+    assert "1 answers of train are articles and punctuation, and not scored" in report.warnings()
+    assert {example.label for example in report.examples} >= {"no answer", "cats"}
+    assert all(line.isprintable() for line in report.lines())

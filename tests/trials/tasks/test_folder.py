@@ -8,6 +8,8 @@ import pytest
 
 from trials.catalogue import LocalCode
 from trials.errors import UserError
+from trials.families import Head
+from trials.tasks.base import Span
 from trials.tasks.folder import load_folder, read_definition
 
 DEFINITION = """\
@@ -242,3 +244,82 @@ def test_a_definition_can_be_read_alone(tmp_path: Path) -> None:
     path.write_text("task: x\n")
     with pytest.raises(UserError, match="kind: is missing"):
         read_definition(path)
+
+
+SPAN = """\
+task: finding
+kind: span
+text: [question, context]
+label: answers
+metrics: [exact_match, f1]
+primary: f1
+"""
+QUESTION = {
+    "question": "Who?",
+    "context": "Anna bought a coat.",
+    "answers": {"text": ["Anna"], "answer_start": [0]},
+}
+
+
+def test_answers_in_a_text_are_read(write_folder: WriteFolder) -> None:
+    none = {**QUESTION, "answers": {"text": [], "answer_start": []}}
+    definition = SPAN + "span: {stride: 8, max_answer: 5, no_answer: search}\n"
+    task = load_folder(write_folder(definition, [QUESTION, none], [QUESTION]))
+    assert task.definition.span == Span(stride=8, max_answer=5, no_answer="search")
+    assert task.splits["train"].labels == (((0, "Anna"),), ())
+    assert task.head == Head(2, "tokens")
+    other = load_folder(write_folder(SPAN, [QUESTION], [QUESTION], name="other"))
+    assert other.definition.span == Span()
+    assert other.digest != task.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problems"),
+    [
+        ("[question, context]", "context", ["3: text: must be 2 names, but got 1"]),
+        ("f1]", "f1]\nlabels: [a, b]", ["6: labels: a span has no labels; leave the key out"]),
+        (
+            "f1]",
+            "accuracy]",
+            [
+                "5: metrics[1]: 'accuracy' is for classification; a span takes exact_match, f1, "
+                "has_answer_exact_match, has_answer_f1, no_answer_exact_match",
+                "6: primary: 'f1' is not among metrics (exact_match, accuracy)",
+            ],
+        ),
+        (
+            "primary: f1",
+            "primary: f1\nspan: {strde: 3, max_answer: 0, no_answer: maybe, stride: -1}",
+            [
+                "7: span.strde: no such key; did you mean 'stride'?",
+                "7: span.max_answer: must be a whole number of tokens, at least 1, but got 0",
+                "7: span.no_answer: must be a number, or search, but got 'maybe'",
+                "7: span.stride: must be a whole number of tokens, at least 0, but got -1",
+            ],
+        ),
+        ("primary: f1", "primary: f1\nspan: 3", ["7: span: must hold keys, such as"]),
+        ("kind: span", "kind: regression\nspan: {}", ["3: span: is for tasks of kind span"]),
+    ],
+)
+def test_every_mistake_of_a_span_is_told(
+    old: str, new: str, problems: list[str], write_folder: WriteFolder
+) -> None:
+    folder = write_folder(SPAN.replace(old, new), [QUESTION], [QUESTION])
+    with pytest.raises(UserError) as error:
+        load_folder(folder, shown="finding")
+    told = [str(problem) for problem in error.value.problems]
+    for problem in problems:
+        assert any(f"finding/task.yaml:{problem}" in text for text in told), told
+
+
+def test_an_answer_outside_its_text_is_told_with_file_and_line(write_folder: WriteFolder) -> None:
+    outside = {**QUESTION, "answers": {"text": ["Anna"], "answer_start": [3]}}
+    none = {**QUESTION, "answers": {"text": [], "answer_start": []}}
+    with pytest.raises(UserError) as error:
+        load_folder(write_folder(SPAN, [QUESTION, outside], [none]), shown="finding")
+    assert [str(problem) for problem in error.value.problems] == [
+        'finding/train.jsonl:2: answers: "Anna" does not stand at character 3 of the text; '
+        "it stands at 0",
+        "finding/validation.jsonl:1: answers: holds no answer; span.no_answer says when there may "
+        "be none",
+    ]

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from cases import DATA as EXAMPLES
 from cases import RECIPE, member_of, small_backbone, spec_of, tiny_backbone, train
 from peft import PeftModel
 from torch import Tensor
 
 from trials.backbones import Backbone, find
 from trials.errors import UserError
+from trials.families import Head
 from trials.tasks.base import Encoded
 from trials.tasks.locate import load as load_task
 from trials.training import checkpoint, export
@@ -164,3 +166,42 @@ def test_an_adapter_that_was_not_kept_is_the_users_mistake(
     assert spec.recipe == RECIPE
     with pytest.raises(UserError, match=f"trial {spec.id[:12]}: no adapter in"):
         export.load_member(tmp_path, spec, backbone, "adapter.safetensors")
+
+
+BODIES = {"bert": "bert", "deberta-v2": "deberta", "gpt2": "transformer", "llama": "transformer",
+          "t5": ""}  # fmt: skip
+
+
+def answering(backbone: Backbone) -> Any:
+    """The library's model for answers over a backbone's body, its head at random."""
+    model: Any = transformers.AutoModelForQuestionAnswering.from_config(backbone.model.config)
+    body = model.get_submodule(BODIES[backbone.model.config.model_type])
+    body.load_state_dict(backbone.model.base_model.state_dict(), strict=False)
+    return model.to(torch.float64).eval()
+
+
+@pytest.mark.parametrize("method", ["lora", "peft.LoraConfig"])
+@pytest.mark.parametrize("family", BODIES)
+@torch.no_grad()
+def test_a_head_that_reads_every_token_goes_into_the_librarys_model(
+    family: str, method: str, tmp_path: Path
+) -> None:
+    backbone = small_backbone(family=family, num_labels=2)
+    places = [(0, 1)] * len(EXAMPLES)
+    data = Encoded(EXAMPLES.input_ids, None, places, EXAMPLES.ids, 0)
+    given = {"r": 2} if method.startswith("peft") else {"rank": 2}
+    asked = Head(2, "tokens")
+    more = {"given": given, "steps": 4, "targets": ("query", "key", "value")}
+    member = member_of(backbone, method, data=data, asked=asked, **more)
+    with torch.enable_grad():
+        train(member.backbone, [member], 3)
+    one = Encoded(data.input_ids[:1], None, [(0, 1)], ["x"], 0)
+    with Pack(member.backbone) as pack:
+        expected = pack.outputs(member, one)
+    folder = export.to_peft(member, backbone, "small", tmp_path / "adapter")
+    adapted = PeftModel.from_pretrained(answering(backbone), folder).get_base_model()
+    for model in (export.merge(member, backbone), adapted):
+        made = model.eval()(input_ids=torch.tensor(one.input_ids))
+        outputs = torch.stack([made.start_logits[0], made.end_logits[0]], dim=-1)
+        torch.testing.assert_close(outputs.to(expected), expected, rtol=1e-5, atol=1e-5)
+    assert float(expected.std()) > 1e-3, "nothing to compare"
