@@ -1,103 +1,29 @@
 """The command line. Only names and help live here; a command's code is imported when it runs."""
 
 import argparse
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from trials.errors import UserError, printable
+from ablate import arguments
+from trials.errors import NO_ROOM, UserError, printable
 
 Add = Callable[[argparse.ArgumentParser], None]
 
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_STUDY = "a study file, the name of a study in the store, or of a packaged one"
-
-
-def _study(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", help=_STUDY)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="change a key of the study, such as confirm.seeds=3 (repeatable)",
-    )
-    _machine(parser)
-
-
-def _machine(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("this machine (else from profile and ABLATE_* variables)")
-    group.add_argument("--profile", help="table of ~/.config/ablate/profiles.toml")
-    group.add_argument("--store", help="folder that holds studies (default: ablate-store)")
-    group.add_argument("--tracking-uri", help="MLflow (default: a SQLite file in the store)")
-    group.add_argument(
-        "--data",
-        action="append",
-        metavar="ROOT",
-        help="folder that holds tasks by name (repeatable)",
-    )
-    group.add_argument(
-        "--models",
-        action="append",
-        metavar="ROOT",
-        help="folder that holds backbones by name (repeatable)",
-    )
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _packs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pack", metavar="N", help="trials trained together; default: auto")
-    parser.add_argument(
-        "--gpu-memory", type=float, metavar="GIB", help="of each GPU, to predict packs by"
-    )
-
-
-def _price(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--price-per-gpu-hour", type=float, metavar="AMOUNT", help="of one device, for costs"
-    )
-
-
-def _placement(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", help="Ray cluster; default: a Ray of this run alone")
-    parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument("--cpus", type=float, help="CPUs of the local Ray")
-    parser.add_argument("--gpus", type=float, help="GPUs of the local Ray")
-    parser.add_argument("--cpus-per-trial", type=float, help="default: 1")
-    parser.add_argument("--gpus-per-trial", type=float, help="default: 1 where there are GPUs")
-    _packs(parser)
-    parser.add_argument("--max-gpus", type=float, help="GPUs used at once; default: all")
-    _price(parser)
-    parser.add_argument("--max-cost", type=float, metavar="AMOUNT", help="stop there, to continue")
-    parser.add_argument("--deadline", metavar="TIME", help="stop then: '2026-03-01 18:00', or 8h")
-    parser.add_argument(
-        "--spool", action="store_true", help="start although the tracking server does not answer"
-    )
-    parser.add_argument(
-        "--in-process",
-        action="store_true",
-        help="train one trial after another in this process, without Ray",
-    )
-
 
 def _plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=arguments.STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of studies")
-    _packs(parser)
-    _price(parser)
-    _json(parser)
-    _machine(parser)
+    arguments.packs(parser)
+    arguments.price(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    _study(parser)
+    arguments.study(parser)
     parser.add_argument(
         "--smoke",
         action="store_true",
@@ -110,46 +36,40 @@ def _run(parser: argparse.ArgumentParser) -> None:
     )
     # What a job of `--detach` is started with: its id.
     parser.add_argument("--job", help=argparse.SUPPRESS)
-    _placement(parser)
-
-
-def _head(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--address", help="of the cluster to ask, where its store cannot be seen from here"
-    )
+    arguments.placement(parser)
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
-    _study(parser)
+    arguments.study(parser)
     parser.add_argument("--watch", action="store_true", help="stay, and show it live")
-    _head(parser)
-    _json(parser)
+    arguments.head(parser)
+    arguments.as_json(parser)
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", help=_STUDY)
+    parser.add_argument("study", metavar="STUDY", help=arguments.STUDY)
     parser.add_argument("--follow", action="store_true", help="wait for more")
     parser.add_argument("--errors", action="store_true", help="only warnings and errors")
-    _head(parser)
-    _json(parser)
-    _machine(parser)
+    arguments.head(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", help=_STUDY)
-    _head(parser)
-    _machine(parser)
+    parser.add_argument("study", metavar="STUDY", help=arguments.STUDY)
+    arguments.head(parser)
+    arguments.machine(parser)
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
     parser.add_argument("--study", help="search this study only")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _retry(parser: argparse.ArgumentParser) -> None:
-    _study(parser)
+    arguments.study(parser)
     parser.add_argument("--trial", action="append", default=[], help="only these (repeatable)")
 
 
@@ -195,19 +115,19 @@ def _tracked(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refresh", action="store_true", help="read MLflow anew, not only what has changed"
     )
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=arguments.STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     _from(parser, "; or `mlflow`, for a STUDY whose journal is elsewhere")
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _from(parser: argparse.ArgumentParser, use: str) -> None:
@@ -251,7 +171,7 @@ def _counts(text: str) -> list[int]:
 
 
 def _power(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", nargs="?", help=f"a pilot: {_STUDY}")
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=f"a pilot: {arguments.STUDY}")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     _from(parser, ", of a pilot")
     group = parser.add_argument_group("assumptions (in the metric's unit)")
@@ -267,8 +187,8 @@ def _power(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--power", type=float, default=0.8, help="wanted (default: 0.8)")
     group.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
     parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg file")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _count(parser: argparse.ArgumentParser) -> None:
@@ -286,8 +206,8 @@ def _count(parser: argparse.ArgumentParser) -> None:
     head = parser.add_mutually_exclusive_group()
     head.add_argument("--labels", type=int, default=2, help="labels of the head (default: 2)")
     head.add_argument("--task", help="count the head of this task: a name or a folder")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
@@ -308,22 +228,22 @@ def _export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--merged", action="store_true", help="the whole model, update merged in")
     parser.add_argument("--study", help="search this study only")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trial", metavar="TRIAL", help="the beginning of a trial's id")
     parser.add_argument("--study", help="search this study only")
     parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("methods", "tasks", "studies", "targets"))
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
@@ -340,18 +260,18 @@ def _check(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-length", type=int, default=128, metavar="N", help="tokens of a row (default: 128)"
     )
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", nargs="?", help=_STUDY)
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=arguments.STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--mend", action="store_true", help="mend what can be mended")
     parser.add_argument("--address", help="Ray cluster, to see whether it answers")
     parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
-    _json(parser)
-    _machine(parser)
+    arguments.as_json(parser)
+    arguments.machine(parser)
 
 
 def _init(parser: argparse.ArgumentParser) -> None:
@@ -360,8 +280,8 @@ def _init(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
-    _machine(parser)
-    _placement(parser)
+    arguments.machine(parser)
+    arguments.placement(parser)
 
 
 COMMANDS: dict[str, tuple[str, Add]] = {
@@ -434,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in NO_ROOM:
             raise
         place = f" {error.filename}" if error.filename else ""
         sys.stderr.write(f"cannot write{place}: {error.strerror}; the same command continues\n")

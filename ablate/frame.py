@@ -218,9 +218,9 @@ def _column_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _cell_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Cells that hold no single value; one of a factor may hold a list of names."""
+    """Cells that hold no single value; a factor or what was tuned may be a list of names."""
     problems = []
-    with_lists = factors(table)
+    with_lists = {*factors(table), *nuisances(table)}
     for name in table.columns:
         if table[name].dtype == object:
             odd = [_is_odd(value, listed=name in with_lists) for value in table[name]]

@@ -5,6 +5,7 @@ same file or call. The command line prints them without a traceback and exits wi
 """
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[type["UserError"], tuple[Problem, ...]]:
         """Pickle by problems, so that an error crosses process borders whole."""
         return (type(self), self.problems)
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Of errors of the system: nothing can be written, though nothing is wrong with what was."""
 
 
 def nearest(name: object, options: Iterable[str]) -> str:

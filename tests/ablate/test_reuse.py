@@ -99,10 +99,15 @@ def test_only_what_others_start_from_is_of_no_use_without_its_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, set[str]] = {}
+    others: list[bool] = []
+
+    def begin(self: Library, own: StudyFolder, **more: bool) -> None:
+        others.append(more["others"])
 
     def take(self: Library, identity: str, needed: Iterable[str] = ()) -> None:
         asked[identity] = set(needed)
 
+    monkeypatch.setattr(Library, "__init__", begin)
     monkeypatch.setattr(Library, "take", take)
     stages = {"begins": ("source", "confirm"), "searches": ("source", "search"),
               "ends": ("other", "confirm")}  # fmt: skip
@@ -116,6 +121,5 @@ def test_only_what_others_start_from_is_of_no_use_without_its_adapter(
         elsewhere(name)
     assert asked == {"begins": {"adapter"}, "searches": set(), "ends": set()}
     plan.study.reuse = False
-    asked.clear()
-    runner._elsewhere(plan, StudyFolder(tmp_path), State(trials=trials))("begins")
-    assert not asked
+    runner._elsewhere(plan, StudyFolder(tmp_path), State(trials=trials))
+    assert others == [True, False]

@@ -3,7 +3,6 @@
 A `Run` says what it needs next and takes in what was made for it; the engine trains it.
 """
 
-import errno
 import functools
 import logging
 import math
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trials import backbones
-from trials.errors import UserError
+from trials.errors import NO_ROOM, UserError
 from trials.places import Assignment, Places
 from trials.spec import UNWRITABLE, Progress, Status, TrialResult, predictions_file
 from trials.tasks.base import Encoded, Task
@@ -30,8 +29,6 @@ from trials.training.environment import device_name, environment, peak_memory_by
 from trials.training.member import Member
 from trials.training.predictions import of_portion, write_predictions
 from trials.training.start import start_from
-
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter.safetensors"
@@ -375,10 +372,10 @@ def crashed(error: Exception, assignment: Assignment, run: Run | None = None) ->
 
 def why_unwritable(error: Exception) -> str | None:
     """What keeps files from being written: a full disk or one that is read only; else None."""
-    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"{error.strerror}{f' ({error.filename})' if error.filename else ''}"
     # As safetensors words it.
-    return next((os.strerror(n) for n in _UNWRITABLE if f"(os error {n})" in str(error)), None)
+    return next((os.strerror(n) for n in NO_ROOM if f"(os error {n})" in str(error)), None)
 
 
 def is_out_of_memory(error: Exception) -> bool:

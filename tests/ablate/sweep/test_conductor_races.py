@@ -187,7 +187,6 @@ def test_an_arm_that_fails_throughout_waits_for_a_retry(tmp_path: Path) -> None:
     plan = raced()
     before = undisturbed(plan, tmp_path / "j", fate)
     assert seeds(plan, before)["mtlora"] == 5
-    assert seeds(plan, before)["lora"] > 5
     assert {t["question"].split()[0] for look in before.looks for t in look.tests} == {"tlora"}
     with Journal.open(tmp_path / "j") as record:
         for trial in list(record.state.trials.values()):
