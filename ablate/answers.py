@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,7 @@ from ablate.plan import Plan
 from ablate.predictions import Stored
 from ablate.resolve import Resolved
 from ablate.rounds import SEED_OF_RESAMPLING
+from ablate.spent import spent
 from ablate.stats.findings import analyse
 from ablate.store import StudyFolder
 from ablate.tune_keys import Budget
@@ -61,7 +62,8 @@ def _analysed(
 
 def read_ahead() -> None:
     """Import what a report is drawn with, so that the end of a run does not wait for it."""
-    for module in ("ablate.report.render", "matplotlib.backends.backend_svg", "scipy.special"):
+    backends = ("matplotlib.backends.backend_svg", "matplotlib.backends.backend_pdf")
+    for module in ("ablate.report.render", *backends, "scipy.special"):
         importlib.import_module(module)
 
 
@@ -92,11 +94,24 @@ def write_answers(
     data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
     document = findings(resolved, state, data, Ledger(folder, state, record), folder)
-    return write(data, document, about(resolved, state, tracking), to or folder.report)
+    said = about(resolved, state, tracking, document["claims"])
+    return write(data, document, said, to or folder.report)
 
 
-def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, Any]:
-    """What the page says of the study beside its numbers."""
+def about(
+    resolved: Resolved,
+    state: State,
+    tracking: str | None,
+    claims: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """What the page says of the study beside its numbers.
+
+    Args:
+        resolved: the study's plan and facts.
+        state: the journal's state.
+        tracking: where MLflow is, without secrets; None when nothing is tracked.
+        claims: as the findings rule on them, for what each decided one has cost.
+    """
     plan = resolved.plan
     study = plan.study
     tune = study.tune
@@ -112,6 +127,7 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
         "budget": None if tune is None else _budget(tune.budget),
+        "spent": str(spent(state.trials.values(), claims)),
         "revisions": [
             {
                 "revision": item.revision,

@@ -221,7 +221,7 @@ def _power(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--comparisons", type=int, help="adjusted together (default: the pilot's)")
     group.add_argument("--power", type=float, default=0.8, help="wanted (default: 0.8)")
     group.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
-    parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg file")
+    parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg or .pdf file")
     _json(parser)
     _machine(parser)
 

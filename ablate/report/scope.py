@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ablate.frame import CONFIRM_STAGES
-from ablate.report.words import decimals_for, missing
+from ablate.report.words import decimals_for, finite, missing
 
 Record = Mapping[str, Any]
 
@@ -149,6 +149,12 @@ def metric_of(findings: Record, task: str) -> str:
     """The metric that the findings on a task are about; empty if unknown."""
     named = _of_cells(findings, task, "metric") or text(of_task(findings.get("metric"), task))
     return "" if named == "mixed" else named
+
+
+def level(findings: Record) -> str:
+    """The confidence of the document's intervals, as `95 %`; empty if unknown."""
+    known = finite(findings.get("level"))
+    return "" if known is None else f"{known * 100:g} %"
 
 
 def _of_cells(findings: Record, task: str, field: str) -> str:

@@ -17,10 +17,11 @@ from matplotlib.axes import Axes
 from ablate.report.canvas import BAD, GRID, INK, MUTED, SURFACE
 from ablate.report.palette import FIGURE_TONES, css
 
-_VARIABLES = {
+VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--line", SURFACE: "--surface", BAD: "--bad",
     **{f"#0501{index:02x}": f"--series-{index + 1}" for index in range(8)},
 }  # fmt: skip
+"""Placeholder -> the tone of the palette that stands for it."""
 
 
 def svg(ax: Axes, name: str, title: str) -> str:
@@ -57,7 +58,7 @@ def _inline(text: str, name: str, title: str) -> str:
 
 
 def _variable(match: re.Match[str]) -> str:
-    name = _VARIABLES.get(match.group())
+    name = VARIABLES.get(match.group())
     return f"var({name})" if name else match.group()
 
 
