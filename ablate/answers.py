@@ -54,6 +54,8 @@ def _analysed(
         planned_looks=plan.looks,
         predictions=Stored(folder.path / "trials", labels),
     ).to_json()
+    if plan.study.digits is not None:
+        document["digits"] = plan.study.digits
     document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
@@ -127,6 +129,7 @@ def about(
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
         "budget": None if tune is None else _budget(tune.budget),
+        "space": _space(plan),
         "spent": str(spent(state.trials.values(), claims)),
         "revisions": [
             {
@@ -157,6 +160,22 @@ def _budget(budget: Budget) -> str:
     if budget.gpu_seconds is not None:
         return f"{budget.gpu_seconds:g} seconds on the device for every cell"
     return f"{budget.trials} asks for every cell"
+
+
+def _space(plan: Plan) -> dict[str, str]:
+    """The range of each tuned value, in words; those of all cells where cells differ."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        for name, entry in cell.space.items():
+            found.setdefault(name, {})[_range(entry)] = None
+    return {name: " or ".join(ranges) for name, ranges in found.items()}
+
+
+def _range(entry: Mapping[str, Any]) -> str:
+    if "choices" in entry:
+        return f"one of {', '.join(map(str, entry['choices']))}"
+    scale = ", on a log scale" if entry.get("log") else ""
+    return f"{entry['low']:g} to {entry['high']:g}{scale}"
 
 
 def _with_options(named: Mapping[str, Any]) -> str:

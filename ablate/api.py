@@ -32,6 +32,7 @@ from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from ablate.runner import Options, Outcome, Watch
+from ablate.schema import MOST_DIGITS
 from ablate.smoke import Smoke
 from ablate.spent import Spent, spent
 from ablate.store import StudyFolder
@@ -287,6 +288,7 @@ def report_table(
     baselines: Sequence[Mapping[str, Any]],
     level: float = 0.95,
     margin: float | None = None,
+    digits: int | None = None,
 ) -> Path:
     """Findings and page of any table; see `ablate.frame` for its columns.
 
@@ -294,6 +296,7 @@ def report_table(
         source: a CSV or Parquet file, or the checked table of one study.
         to: folder to write.
         baselines, level, margin: as `findings_of_table`.
+        digits: decimals of scores in tables; told by their size when None.
 
     Returns:
         The page.
@@ -307,7 +310,11 @@ def report_table(
     data = table.read(source) if isinstance(source, Path) else source
     name = source.stem if isinstance(source, Path) else str(data["study"].iloc[0])
     place = source.name if isinstance(source, Path) else "MLflow"
+    if digits is not None and not 0 <= digits <= MOST_DIGITS:
+        raise UserError(f"--digits must be between 0 and {MOST_DIGITS}, but got {digits}")
     document = _analysed(data, baselines, level, margin)
+    if digits is not None:
+        document["digits"] = digits
     context = {
         "study": name,
         "version": answers.package_version(),

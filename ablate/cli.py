@@ -185,6 +185,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
+    parser.add_argument("--digits", type=int, help="decimals of scores in tables")
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
     _json(parser)
     _machine(parser)

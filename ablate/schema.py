@@ -20,6 +20,8 @@ from ablate.section import Items, Pattern, Section
 from ablate.seeds import Looks, Seeds
 from ablate.tune_keys import Tune
 
+MOST_DIGITS = 8
+
 
 def _every(value: Any) -> str | int:
     if value == "epoch":
@@ -196,6 +198,7 @@ class StudyKeys(Section):
     split: Annotated[SplitKeys | None, BeforeValidator(_split)] = None
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] | None = None
+    digits: Annotated[int, Field(ge=0, le=MOST_DIGITS)] | None = None
     claims: Items[ClaimKeys] = ()
     keep: Literal["best", "all", "none"] = "best"
     reuse: bool = True

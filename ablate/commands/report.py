@@ -29,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _of_study(given: argparse.Namespace) -> Path:
-    settings = dict(level=given.level, margin=given.margin)
+    settings = dict(level=given.level, margin=given.margin, digits=given.digits)
     given.settings += [f"{key}={value}" for key, value in settings.items() if value is not None]
     if given.baseline:
         raise UserError("--baseline belongs to --from; a study states its baselines itself")
@@ -47,6 +47,7 @@ def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
         baselines=[pattern(text) for text in given.baseline],
         level=0.95 if given.level is None else given.level,
         margin=given.margin,
+        digits=given.digits,
     )
 
 

@@ -79,9 +79,11 @@ def _tuning(findings: Record, about: Record) -> Iterator[str]:
         yield f"Searched for every cell by itself: {', '.join(said)}."
     cells = (findings.get("search") or {}).get("cells") or []
     asks = [cell["asks"] for cell in cells if cell.get("nuisances")]
+    ranges: Record = about.get("space") or {}
     if asks:
         names = dict.fromkeys(name for cell in cells for name in cell.get("nuisances") or ())
-        yield f"Tuned: {words.listed(names)}; {_range(asks)} tries a cell."
+        shown = [f"{name} ({ranges[name]})" if name in ranges else name for name in names]
+        yield f"Tuned: {words.listed(shown)}; {_range(asks)} tries a cell."
     if any(cell.get("best_values") for cell in findings.get("cells") or []):
         yield "The chosen values stand in tables/cells.csv, each try in tables/trials.csv."
 

@@ -58,7 +58,8 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
         figure_seeds.panels,
         "Every seed, nothing hidden",
         "One mark per finished run; thin lines join the runs of one seed (up to "
-        f"{figure_seeds.MOST_LINES} seeds). The bar above the marks is the mean with its interval.",
+        f"{figure_seeds.MOST_LINES} seeds; beyond, a tick per run). The bar above the marks is the "
+        "mean with its interval.",
     ),
     "cost": (
         figure_cells.cost_panels,

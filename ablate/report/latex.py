@@ -62,7 +62,7 @@ class Table:
             r"\centering",
             rf"\caption{{{self.caption}}}",
             rf"\label{{{self.label}}}",
-            r"\small",
+            r"\footnotesize\setlength{\tabcolsep}{4pt}",
             rf"\begin{{tabular}}{{@{{}}{self.columns}@{{}}}}",
             r"\toprule",
             _rows(self.head),

@@ -182,19 +182,22 @@ def comparisons(findings: Record, study: str, found: Sequence[Record], name: str
     ]
 
 
+_COMPARED = ("Difference", "Interval", "$p$", "Seeds", "Verdict")
 _TITLES = {
-    "comparisons": "Difference of means, positive where the treatment is better",
-    "variance": "Difference of standard deviations between seeds, negative where the treatment is "
-    "steadier",
+    "comparisons": "Difference of means{}, positive where the treatment is better",
+    "variance": "Difference of standard deviations between seeds{}, negative where the treatment "
+    "is steadier",
 }
 
 
 def _comparisons(made: Sequence[Row], findings: Record, name: str, label: str) -> Table:
     marks = Marks(_remarks(row) for row in made)
     groups: dict[str, list[list[str]]] = {}
+    controls = {row["control"] for row in made}
+    against = f" against {controls.pop()}" if len(controls) == 1 else ""
     for row in made:
         verdict = escaped(row["verdict"].text) + marks.of(_remarks(row))
-        between = escaped(f"{row['treatment']} vs {row['control']}")
+        between = escaped(row["treatment"] + ("" if against else f" vs {row['control']}"))
         shown = (row["estimate"], row["interval"], row["p"], row["n"])
         line = ["", between, *(escaped(text) for text in shown), verdict]
         groups.setdefault(row["task"], []).append(line)
@@ -202,9 +205,21 @@ def _comparisons(made: Sequence[Row], findings: Record, name: str, label: str) -
         lines[0][0] = escaped(task)
     return Table(
         label=label,
-        caption=escaped(f"{_TITLES[name]}, with {scope.level(findings)} intervals."),
+        caption=escaped(
+            f"{_TITLES[name].format(against)}, with {scope.level(findings)} intervals."
+        ),
         columns="llrrrrl",
-        head=[["Task", "Comparison", "Difference", "Interval", "$p$", "Seeds", "Verdict"]],
+        head=[
+            [
+                "Task",
+                "Treatment" if against else "Comparison",
+                "Difference",
+                "Interval",
+                "$p$",
+                "Seeds",
+                "Verdict",
+            ]
+        ],
         groups=list(groups.values()),
         notes=[
             escaped("p is adjusted for the comparisons of its family unless marked."),

@@ -53,6 +53,7 @@ def _arms(one: Record, findings: Record) -> list[Row]:
     means = [_interval(arm.get("iqm") or {}) for arm in one["arms"]]
     within = rows.extent(means, "estimate", zero=False)
     digits = _digits(one, findings)
+    most = max(int(mean.get("n") or 0) for mean in means)
     return [
         {
             "label": scope.arm_key(arm).label,
@@ -63,10 +64,18 @@ def _arms(one: Record, findings: Record) -> list[Row]:
             "interval": words.interval(mean.get("ci_low"), mean.get("ci_high"), digits),
             "bar": rows.bar(mean, "estimate", within, zero=False),
             "n": words.count(mean.get("n")),
-            "notes": rows.notes({"status": mean.get("status")}),
+            "notes": _notes(mean, most),
         }
         for arm, mean in zip(one["arms"], means, strict=True)
     ]
+
+
+def _notes(mean: Record, most: int) -> list[tuple[str, str]]:
+    """Warnings; where an arm lacks runs, its tasks no longer weigh as those of the others."""
+    fewer = 0 < int(mean.get("n") or 0) < most
+    return rows.notes({"status": mean.get("status")}) + (
+        [("warn", "fewer runs than others: tasks weigh differently")] if fewer else []
+    )
 
 
 def _interval(iqm: Record) -> Record:

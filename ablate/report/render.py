@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ def write(
         frame: one row per trial, split and metric (see `ablate.frame`).
         findings: the findings document, schema 1.
         about: context; every key may be absent: `study`, `question`, `splits` (`{"search",
-            "report"}`, or one such per task), `selection`, `sampler`, `pruner`, `budget`, `spent`,
+            "report"}`, or one such per task), `selection`, `sampler`, `pruner`, `budget`, `space`
+            (nuisance -> its range in words), `spent`,
             `revisions` (each `{"revision", "when", "added", "after_results"}`), `environment`
             (texts or mappings), `mlflow` (already redacted), `version`, `generated_at`, `caveats`.
         folder: created if need be; files of an earlier report are replaced, each at once.
@@ -87,10 +89,16 @@ def html(
         css=Markup(_resource("page.css")),
         light=Markup(css(PAGE_TONES, dark=False)),
         dark=Markup(css(PAGE_TONES, dark=True)),
+        packed={name: packed(text) for name, text in view.csv_files(findings).items()},
         script=Markup(script),
         script_hash=_digest(script),
         svg={panel.name: Markup(panel.svg) for figure in figures for panel in figure.panels},
     )
+
+
+def packed(text: str) -> str:
+    """Text for the page's script to unpack: gzip, then base64."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _digest(script: str) -> str:

@@ -218,8 +218,20 @@ def lookup(cells: Sequence[Record], panel: PanelKey, side: Record | None) -> Rec
     return {}
 
 
+def asked_decimals(findings: Record) -> int | None:
+    """Decimals that the study asks for; None where it leaves them to the size of its scores."""
+    asked = finite(findings.get("digits"))
+    return None if asked is None else int(asked)
+
+
 def decimals(findings: Record, task: str) -> int:
-    """Decimals for the scores and differences of one task, or of all tasks where it has no cell."""
+    """Decimals for the scores and differences of one task, or of all tasks where it has no cell.
+
+    Those that the study asks for, else what suits their size.
+    """
+    asked = asked_decimals(findings)
+    if asked is not None:
+        return asked
     cells: Sequence[Record] = findings.get("cells") or []
     own = [cell.get("mean") for cell in cells if text(cell.get("task")) == task]
     means = own or [cell.get("mean") for cell in cells]

@@ -89,7 +89,8 @@ def cells_csv(cells: Sequence[Mapping[str, Any]]) -> str:
     """One line per cell; factors are columns, chosen nuisances are columns prefixed `tune.`."""
     rows = []
     for cell in cells:
-        row = flat(cell, unwrap={"factors": "", "best_values": "tune."})
+        row = flat(cell, unwrap={"factors": "", "best_values": "tune.", "standing": "standing."})
+        row.pop("scores", None)  # each is a line of trials.csv
         if isinstance(row.get("seeds"), list | tuple):
             row["seeds"] = " ".join(str(seed) for seed in row["seeds"])
         rows.append(row)

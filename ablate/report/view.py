@@ -74,7 +74,6 @@ def page(
         "glossary": words.GLOSSARY,
         "figures": figures,
         "dash": words.DASH,
-        "csv": csv_files(findings),
     }
 
 

@@ -17,6 +17,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
+PAPER = 703  # pixels of an A4 page between the margins of the style sheet
 
 # Outside of the drawing by more than two pixels: text that a reader would not see.
 CUT_OFF = """() => [...document.querySelectorAll('.panel svg')].flatMap(svg => {
@@ -170,7 +171,9 @@ def test_it_prints_with_everything_unfolded(wide: Opened) -> None:
     assert paper.startswith(b"%PDF")
     assert len(paper) > 50_000
     assert wide.tab.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
+    wide.tab.set_viewport_size({"width": PAPER, "height": 1000})
     wide.tab.emulate_media(media="print", color_scheme="dark")
+    assert wide.tab.evaluate("document.documentElement.scrollWidth") <= PAPER
     shown = wide.tab.evaluate(
         "[getComputedStyle(document.body).backgroundColor,"
         " getComputedStyle(document.querySelector('.top')).display]"

@@ -11,14 +11,15 @@ from ablate.report import checklist, methods
 
 def test_answers_are_what_the_study_recorded(whole: Any) -> None:
     frame = whole.frame.assign(num_examples=277, seconds=12.5)
-    found = dict(checklist.answers(frame, whole.findings, whole.about))
+    about = {**whole.about, "space": {"learning_rate": "0.0001 to 0.003, on a log scale"}}
+    found = dict(checklist.answers(frame, whole.findings, about))
     told = " ".join(found.values())
     for text in (
         "4 claims, served by",
         "extended 1 time after results had been seen",
         "cola: reported on test (277 examples), chosen on dev (277 examples).",
         "sampler tpe, pruner median, budget 6 tries per cell",
-        "Tuned: learning_rate; 6 tries a cell.",
+        "Tuned: learning_rate (0.0001 to 0.003, on a log scale); 6 tries a cell.",
         "1 to 8 seeds a cell",
         "matthews and accuracy.",
         "95 % intervals",

@@ -101,6 +101,13 @@ def test_ranks_over_tasks_follow_the_critical_difference(document: dict[str, Any
     assert "Too few tasks" in text
 
 
+def test_digits_are_those_that_the_study_asks_for(document: dict[str, Any]) -> None:
+    text = latex_tables.files({**document, "digits": 5}, "s")["scores"]
+    assert all(f"{cell['mean']:.5f}" in text for cell in document["cells"])
+    whole_numbers = latex_tables.files({**document, "digits": 0}, "s")["scores"]
+    assert f"{{{document['cells'][-1]['mean']:.0f}}}" in whole_numbers
+
+
 def test_many_arms_and_tasks_are_several_tables(document: dict[str, Any]) -> None:
     cell = document["cells"][0]
     cells = [
