@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,7 @@ from ablate.plan import Plan
 from ablate.predictions import Stored
 from ablate.resolve import Resolved
 from ablate.rounds import SEED_OF_RESAMPLING
+from ablate.spent import spent
 from ablate.stats.findings import analyse
 from ablate.stats.luck import Spending
 from ablate.store import StudyFolder
@@ -55,6 +56,8 @@ def _analysed(
         predictions=Stored(folder.path / "trials", labels),
         spending=_spending(plan),
     ).to_json()
+    if plan.study.digits is not None:
+        document["digits"] = plan.study.digits
     document["curves"] = curves.curves(plan, state, resolved.facts)
     if plan.study.tune is not None:
         document["search"] = certificate.certificate(plan, state, resolved.facts)
@@ -76,7 +79,8 @@ def _spending(plan: Plan) -> Spending | None:
 
 def read_ahead() -> None:
     """Import what a report is drawn with, so that the end of a run does not wait for it."""
-    for module in ("ablate.report.render", "matplotlib.backends.backend_svg", "scipy.special"):
+    backends = ("matplotlib.backends.backend_svg", "matplotlib.backends.backend_pdf")
+    for module in ("ablate.report.render", *backends, "scipy.special"):
         importlib.import_module(module)
 
 
@@ -107,11 +111,24 @@ def write_answers(
     data = tally.frame(resolved.plan, state, resolved.facts)
     table.write(data, folder.frame)
     document = findings(resolved, state, data, Ledger(folder, state, record))
-    return write(data, document, about(resolved, state, tracking), to or folder.report)
+    said = about(resolved, state, tracking, document["claims"])
+    return write(data, document, said, to or folder.report)
 
 
-def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, Any]:
-    """What the page says of the study beside its numbers."""
+def about(
+    resolved: Resolved,
+    state: State,
+    tracking: str | None,
+    claims: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """What the page says of the study beside its numbers.
+
+    Args:
+        resolved: the study's plan and facts.
+        state: the journal's state.
+        tracking: where MLflow is, without secrets; None when nothing is tracked.
+        claims: as the findings rule on them, for what each decided one has cost.
+    """
     plan = resolved.plan
     study = plan.study
     tune = study.tune
@@ -127,6 +144,8 @@ def about(resolved: Resolved, state: State, tracking: str | None) -> dict[str, A
         "sampler": None if tune is None else _with_options(tune.sampler.model_dump()),
         "pruner": None if tune is None else _with_options(tune.pruner.model_dump()),
         "budget": None if tune is None else _budget(tune.budget),
+        "space": _space(plan),
+        "spent": str(spent(state.trials.values(), claims)),
         "revisions": [
             {
                 "revision": item.revision,
@@ -156,6 +175,22 @@ def _budget(budget: Budget) -> str:
     if budget.gpu_seconds is not None:
         return f"{budget.gpu_seconds:g} seconds on the device for every cell"
     return f"{budget.trials} asks for every cell"
+
+
+def _space(plan: Plan) -> dict[str, str]:
+    """The range of each tuned value, in words; those of all cells where cells differ."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        for name, entry in cell.space.items():
+            found.setdefault(name, {})[_range(entry)] = None
+    return {name: " or ".join(ranges) for name, ranges in found.items()}
+
+
+def _range(entry: Mapping[str, Any]) -> str:
+    if "choices" in entry:
+        return f"one of {', '.join(map(str, entry['choices']))}"
+    scale = ", on a log scale" if entry.get("log") else ""
+    return f"{entry['low']:g} to {entry['high']:g}{scale}"
 
 
 def _with_options(named: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ from ablate.predictions import read as read_predictions
 from ablate.profile import Profile
 from ablate.resolve import Resolved
 from ablate.runner import Options, Outcome, Watch
+from ablate.schema import MOST_DIGITS
 from ablate.smoke import Smoke
 from ablate.spent import Spent, spent
 from ablate.store import StudyFolder
@@ -297,6 +298,7 @@ def report_table(
     level: float = 0.95,
     margin: float | None = None,
     columns: Columns | None = None,
+    digits: int | None = None,
 ) -> Path:
     """Findings and page of results from anywhere; see `ablate.exchange.read`.
 
@@ -304,6 +306,7 @@ def report_table(
         source: as `findings_of_table`, or the checked table of one study.
         to: folder to write.
         baselines, level, margin, columns: as `findings_of_table`.
+        digits: decimals of scores in tables; told by their size when None.
 
     Returns:
         The page.
@@ -313,6 +316,8 @@ def report_table(
     """
     from ablate.report.render import write
 
+    if digits is not None and not 0 <= digits <= MOST_DIGITS:
+        raise UserError(f"--digits must be between 0 and {MOST_DIGITS}, but got {digits}")
     notes: tuple[str, ...] = ()
     if isinstance(source, pd.DataFrame):
         data, name, place = source, str(source["study"].iloc[0]), "MLflow"
@@ -321,6 +326,8 @@ def report_table(
         data, notes = found.frame, found.notes
         name, place = _named(str(source), data)
     document = _analysed(data, baselines, level, margin)
+    if digits is not None:
+        document["digits"] = digits
     context = {
         "study": name,
         "version": answers.package_version(),

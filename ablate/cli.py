@@ -125,6 +125,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _from(parser, "; or `mlflow`, for a STUDY whose journal is elsewhere")
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
+    parser.add_argument("--digits", type=int, help="decimals of scores in tables")
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: the study's own)")
     arguments.as_json(parser)
     arguments.machine(parser)
@@ -186,7 +187,7 @@ def _power(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--comparisons", type=int, help="adjusted together (default: the pilot's)")
     group.add_argument("--power", type=float, default=0.8, help="wanted (default: 0.8)")
     group.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
-    parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg file")
+    parser.add_argument("--out", metavar="FILE", help="draw the curves as this .svg or .pdf file")
     arguments.as_json(parser)
     arguments.machine(parser)
 

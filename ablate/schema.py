@@ -22,6 +22,7 @@ from ablate.tune_keys import Tune
 
 MOST_CHARACTERS = 100
 """Of a study's name: it is a folder's, and an experiment's."""
+MOST_DIGITS = 8
 
 
 def _every(value: Any) -> str | int:
@@ -220,6 +221,7 @@ class StudyKeys(Section):
     split: Annotated[SplitKeys | None, BeforeValidator(_split)] = None
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     margin: Annotated[float, Field(gt=0)] | None = None
+    digits: Annotated[int, Field(ge=0, le=MOST_DIGITS)] | None = None
     claims: Items[ClaimKeys] = ()
     keep: Literal["best", "all", "none"] = "best"
     reuse: bool = True

@@ -159,6 +159,11 @@ class Study:
         return self.keys.margin
 
     @property
+    def digits(self) -> int | None:
+        """Decimals of scores in the report's tables; None where their size says."""
+        return self.keys.digits
+
+    @property
     def keep(self) -> Literal["best", "all", "none"]:
         """Which adapters are kept."""
         return self.keys.keep
@@ -198,6 +203,8 @@ class Study:
     def to_json(self) -> dict[str, Json]:
         """Every key with its default filled in, as plain JSON; equal studies give equal values."""
         value = self.keys.model_dump(mode="json")
+        if self.digits is None:  # Studies that were recorded before there was such a key are equal.
+            del value["digits"]
         value["confirm"] = None if self.race else self.confirm.model_dump(mode="json")
         if self.variance is None:
             # A key of a later version: a study without it is the one that it was.

@@ -56,7 +56,8 @@ def _require(given: argparse.Namespace) -> None:
     refuse(given.level is not None and not 0.5 < given.level < 1, "level",
            "a confidence between 0.5 and 1")  # fmt: skip
     refuse(bool(given.seeds) and min(given.seeds) < 2, "seeds", "2 or more seeds")
-    refuse(given.out is not None and Path(given.out).suffix != ".svg", "out", "a .svg file")
+    drawable = given.out is None or Path(given.out).suffix in (".svg", ".pdf")
+    refuse(not drawable, "out", "a .svg or .pdf file")
     if given.study is not None and given.table is not None:
         problems.append(Problem("give a STUDY or a table with --from, not both"))
     for flag, said in (("--baseline", given.baseline), ("--column", given.columns),

@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _of_study(given: argparse.Namespace) -> Path:
-    settings = dict(level=given.level, margin=given.margin)
+    settings = dict(level=given.level, margin=given.margin, digits=given.digits)
     given.settings += [f"{key}={value}" for key, value in settings.items() if value is not None]
     columns(given)
     if given.baseline:
@@ -52,6 +52,7 @@ def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
         level=0.95 if given.level is None else given.level,
         margin=given.margin,
         columns=columns(given),
+        digits=given.digits,
     )
 
 

@@ -20,7 +20,10 @@ def scores(findings: Record) -> list[Row]:
             "task": scope.panel_title(panel, panels),
             "split": scope.text(item.get("split")),
             "metric": scope.text(item.get("metric")),
-            **_summary(item, _digits(i for i in found if i.get("metric") == item.get("metric"))),
+            **_summary(
+                item,
+                _digits((i for i in found if i.get("metric") == item.get("metric")), findings),
+            ),
         }
         for item, panel in zip(found, panels, strict=True)
     ]
@@ -38,14 +41,15 @@ def averages(findings: Record) -> list[Row]:
             "backbone": scope.text(item.get("backbone")) if len(backbones) > 1 else "",
             "bar": rows.bar(item, "mean", within, zero=False),
             "dropped": item.get("n_dropped") or 0,
-            **_summary(item, _digits(found)),
+            **_summary(item, _digits(found, findings)),
         }
         for item in found
     ]
 
 
-def _digits(found: Iterable[Record]) -> int:
-    return words.decimals_for([item.get("mean") for item in found])
+def _digits(found: Iterable[Record], findings: Record) -> int:
+    asked = scope.asked_decimals(findings)
+    return words.decimals_for([item.get("mean") for item in found]) if asked is None else asked
 
 
 def _summary(item: Record, digits: int) -> Row:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from ablate.report import canvas
 from ablate.report.canvas import MUTED
+from ablate.report.pdf import pdf
 from ablate.report.svgtext import standalone, svg
 
 _PLOT = 250
@@ -56,11 +57,12 @@ class Point(Protocol):
 
 
 def write(assumed: Assumed, points: Sequence[Point], path: Path) -> None:
-    """Write the figure as an SVG that follows the reader's light or dark theme."""
+    """Write the figure as a PDF, or as an SVG that follows the reader's light or dark theme."""
     with canvas.drawing():
-        element = svg(draw(assumed, points), "power", "Power against seeds")
+        ax = draw(assumed, points)
+        made = standalone(svg(ax, "power", "Power against seeds")).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(standalone(element), encoding="utf-8", newline="\n")
+    path.write_bytes(pdf(ax) if path.suffix == ".pdf" else made)
 
 
 def draw(assumed: Assumed, points: Sequence[Point]) -> Axes:

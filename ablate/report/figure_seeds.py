@@ -37,14 +37,19 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
     scores_of: dict[ArmKey, list[float]] = {}
     for row in rows:
         scores_of.setdefault(arm_key(row), []).append(row["score"])
+    every = [score for scores in scores_of.values() for score in scores]
+    width = (max(every) - min(every)) / canvas.WIDTH
     for place, cell in enumerate(cells):
         key = arm_key(cell)
         look = canvas.look(arms[key], key.label)
         scores = scores_of.get(key, [])
-        ax.plot(
-            scores, [place + _ROW_RUNS] * len(scores), look.marker, color=look.colour,
-            markersize=5.5, alpha=0.75, markeredgewidth=0, linestyle="none", zorder=3,
-        )  # fmt: skip
+        if len(scores) > MOST_LINES:
+            _ticks(ax, scores, place + _ROW_RUNS, width, look.colour)
+        else:
+            ax.plot(
+                scores, [place + _ROW_RUNS] * len(scores), look.marker, color=look.colour,
+                markersize=5.5, alpha=0.75, markeredgewidth=0, linestyle="none", zorder=3,
+            )  # fmt: skip
         _mean(ax, place, cell, look.colour)
         aside = f"{words.number(cell.get('mean'), decimals)} · n {words.count(cell.get('n'))}"
         canvas.row_label(ax, place, key.label, aside)
@@ -53,6 +58,25 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
     canvas.name_axis(ax, f"{metric}{f'  ·  {way}' if way else ''}")
     ax.margins(x=0.05)
     return ax
+
+
+def _ticks(ax: Axes, scores: Sequence[float], place: float, width: float, colour: str) -> None:
+    """An upright tick a run, where marks would cover one another; one for runs on one spot.
+
+    Args:
+        ax: to draw on.
+        scores: of one arm.
+        place: of its row.
+        width: of a spot, one unit of the viewBox.
+        colour: of the arm.
+    """
+    spots = sorted({round(score / width) * width if width else score for score in scores})
+    gap = float("nan")
+    across = [x for spot in spots for x in (spot, spot, gap)]
+    ax.plot(
+        across, [place - 0.09, place + 0.09, gap] * len(spots), color=colour, linewidth=0.9,
+        alpha=0.75, solid_capstyle="butt", zorder=3,
+    )  # fmt: skip
 
 
 def _seed_lines(ax: Axes, rows: Sequence[Record], places: Mapping[ArmKey, int]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from ablate.report import (
     canvas,
@@ -17,6 +18,7 @@ from ablate.report import (
     figure_grid,
     figure_lattice,
     figure_power,
+    figure_ranking,
     figure_search,
     figure_seeds,
 )
@@ -27,11 +29,12 @@ from ablate.report.svgtext import svg
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawing: its file name, its heading, and an `<svg>` element ready for a page."""
+    """One drawing: its file name, its heading, an `<svg>` element for a page, and its axes."""
 
     name: str
     title: str
     svg: str
+    ax: Axes = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,8 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
         figure_seeds.panels,
         "Every seed, nothing hidden",
         "One mark per finished run; thin lines join the runs of one seed (up to "
-        f"{figure_seeds.MOST_LINES} seeds). The bar above the marks is the mean with its interval.",
+        f"{figure_seeds.MOST_LINES} seeds; beyond, a tick per run). The bar above the marks is the "
+        "mean with its interval.",
     ),
     "cost": (
         figure_cells.cost_panels,
@@ -80,6 +84,18 @@ _FIGURES: Mapping[str, tuple[Callable[[Source], Iterator[Drawing]], str, str]] =
         "The smallest true difference that would be found with a chance of 80 % at the strictest "
         "level of its family, as seeds grow, were the spread what it was. The hollow mark is where "
         "the study stands.",
+    ),
+    "ranking": (
+        figure_ranking.rank_panels,
+        "Which arm leads over all tasks?",
+        "Mean rank over tasks. A bar at the left joins arms that Nemenyi's test does not tell "
+        "apart: their ranks differ by less than the critical difference.",
+    ),
+    "profiles": (
+        figure_ranking.profile_panels,
+        "How often is a score reached?",
+        "Share of an arm's runs beyond each score, averaged over tasks. A curve that lies above "
+        "another everywhere is better whatever score one asks for.",
     ),
     "curves": (
         figure_curves.score_panels,
@@ -141,13 +157,14 @@ def draw(frame: pd.DataFrame, findings: Record, about: Record) -> tuple[Figure, 
 
 
 def _panels(figure: str, drawings: list[Drawing]) -> tuple[Panel, ...]:
-    """The drawings of one figure as named SVG."""
+    """The drawings of one figure, named."""
     keys = [drawing.panel for drawing in drawings]
     panels = []
     for place, drawing in enumerate(drawings):
         name = slug(figure, place, drawing.panel)
         title = panel_title(drawing.panel, keys) + drawing.aside
-        panels.append(Panel(name=name, title=title, svg=svg(drawing.ax, name, drawing.alt)))
+        element = svg(drawing.ax, name, drawing.alt)
+        panels.append(Panel(name=name, title=title, svg=element, ax=drawing.ax))
     return tuple(panels)
 
 

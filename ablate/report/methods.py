@@ -1,21 +1,26 @@
-"""The methods paragraph: which tests, corrections and choices stand behind the numbers."""
+"""The methods paragraphs: which tests, corrections and choices stand behind the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablate.report import rows, words
+import pandas as pd
+
+from ablate.report import checklist, rows, words
 from ablate.report.scope import Record, text
 
 _TESTS = {
-    "paired_t": "paired t test",
-    "welch": "Welch's t test",
-    "sign_flip": "sign-flip permutation test",
-    "swap_median": "swap-median sign-flip test of spread",
-    "brown_forsythe": "Brown-Forsythe test of spread",
-    "tost": "two one-sided t tests (equivalence)",
-    "seed_clustered_t": "t test over seeds of the mean over tasks",
-    "wilcoxon": "Wilcoxon signed-rank test",
+    "paired t": "paired t test",
+    "sign-flip": "sign-flip permutation test",
+    "paired t and sign-flip": "paired t and sign-flip tests, the larger p of both, where "
+    "differences are skewed",
+    "Welch": "Welch's t test where seeds are not shared",
+    "TOST": "two one-sided t tests (equivalence)",
+    "TOST by sign-flip": "two one-sided sign-flip tests (equivalence)",
+    "TOST by t and sign-flip": "two one-sided t and sign-flip tests (equivalence)",
+    "swap-median": "swap-median sign-flip test of spread",
+    "Brown-Forsythe": "Brown-Forsythe test of spread",
+    "F": "F test of interactions (Type II sums of squares)",
 }
 _ADJUSTMENTS = {
     "holm": "Holm's method",
@@ -30,6 +35,26 @@ def paragraphs(findings: Record, about: Record) -> list[str]:
     """The methods section, a paragraph each: the design, the tests, the search."""
     parts = (_design(findings), _tests(findings), _search(about))
     return [paragraph for part in parts if (paragraph := " ".join(part))]
+
+
+def markdown(frame: pd.DataFrame, findings: Record, about: Record) -> str:
+    """Methods and answers to the checklist as a text to copy from into a paper."""
+    answers = (
+        f"**{question}** {answer}" for question, answer in checklist.answers(frame, findings, about)
+    )
+    parts = [
+        f"# Methods: {text(about.get('study')) or 'study'}",
+        *paragraphs(findings, about),
+        "## Reproducibility checklist",
+        f"Questions after {checklist.SOURCE}.",
+        *answers,
+    ]
+    return "\n\n".join(plain(part) for part in parts) + "\n"
+
+
+def plain(paragraph: str) -> str:
+    """On one line, with nothing in it that Markdown would take for HTML."""
+    return " ".join(paragraph.split()).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _design(findings: Record) -> Iterator[str]:
@@ -58,10 +83,22 @@ def _design(findings: Record) -> Iterator[str]:
 
 def _tests(findings: Record) -> Iterator[str]:
     found = rows.all_findings(findings)
-    tests = dict.fromkeys(text(finding.get("test")) for finding in found)
-    names = [_TESTS.get(test, test.replace("_", " ")) for test in tests if test]
+    tests = dict.fromkeys(text(finding.get("test")).replace("_", " ") for finding in found)
+    names = [_TESTS.get(test, f"{test} test") for test in tests if test]
     if names:
         yield f"Tests used: {words.listed(names)}."
+    if any(finding.get("kind") == "across_tasks" for finding in found):
+        yield (
+            "Over several tasks the mean over tasks is taken seed by seed, and the seeds are the "
+            "sample: what is shown holds for these tasks."
+        )
+    if any(finding.get("kind") == "variance" for finding in found):
+        yield "Intervals of differences in spread are from a bootstrap of the seeds, in pairs."
+    if any(finding.get("examples") for finding in found):
+        yield (
+            "Where predictions of each example are stored, the noise of the evaluation set is a "
+            "bootstrap over seeds and examples."
+        )
     families: dict[tuple[str, str], int] = {}
     for finding in found:
         key = text(finding.get("adjustment")), text(finding.get("family"))

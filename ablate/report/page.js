@@ -39,8 +39,10 @@
   const files = JSON.parse(document.getElementById("csv").textContent);
   document.querySelectorAll("[data-csv]").forEach((button) => {
     button.hidden = false;
-    button.addEventListener("click", () => {
-      const blob = new Blob([files[button.dataset.csv]], { type: "text/csv;charset=utf-8" });
+    button.addEventListener("click", async () => {
+      const packed = Uint8Array.from(atob(files[button.dataset.csv]), (c) => c.charCodeAt(0));
+      const text = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const blob = new Blob([await new Response(text).arrayBuffer()], { type: "text/csv;charset=utf-8" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
       link.download = `${button.dataset.csv}.csv`;

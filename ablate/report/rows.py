@@ -353,3 +353,10 @@ def _trial_of(record: Record) -> tuple[str, ...]:
     """What tells one trial from another where only some records carry an id."""
     seed = words.finite(record.get("seed"))
     return scope.text(record.get("task")), scope.text(record.get("arm")), str(seed)
+
+
+def entry(given: Any) -> str:
+    """One line of the environment, whether given as text or as named values."""
+    if isinstance(given, Mapping):
+        return " · ".join(f"{name} {words.setting(value)}" for name, value in given.items())
+    return str(given)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ablate.frame import CONFIRM_STAGES
-from ablate.report.words import decimals_for, missing
+from ablate.report.words import decimals_for, finite, missing
 
 Record = Mapping[str, Any]
 
@@ -151,6 +151,12 @@ def metric_of(findings: Record, task: str) -> str:
     return "" if named == "mixed" else named
 
 
+def level(findings: Record) -> str:
+    """The confidence of the document's intervals, as `95 %`; empty if unknown."""
+    known = finite(findings.get("level"))
+    return "" if known is None else f"{known * 100:g} %"
+
+
 def _of_cells(findings: Record, task: str, field: str) -> str:
     """What the cells of a task say of themselves, where they agree; else empty."""
     cells: Sequence[Record] = findings.get("cells") or []
@@ -212,8 +218,20 @@ def lookup(cells: Sequence[Record], panel: PanelKey, side: Record | None) -> Rec
     return {}
 
 
+def asked_decimals(findings: Record) -> int | None:
+    """Decimals that the study asks for; None where it leaves them to the size of its scores."""
+    asked = finite(findings.get("digits"))
+    return None if asked is None else int(asked)
+
+
 def decimals(findings: Record, task: str) -> int:
-    """Decimals for the scores and differences of one task, or of all tasks where it has no cell."""
+    """Decimals for the scores and differences of one task, or of all tasks where it has no cell.
+
+    Those that the study asks for, else what suits their size.
+    """
+    asked = asked_decimals(findings)
+    if asked is not None:
+        return asked
     cells: Sequence[Record] = findings.get("cells") or []
     own = [cell.get("mean") for cell in cells if text(cell.get("task")) == task]
     means = own or [cell.get("mean") for cell in cells]

@@ -27,6 +27,7 @@ FINDING_COLUMNS = (
 )  # fmt: skip
 
 _NOISE = {"example_noise": "example_noise."}
+_UNWRAPPED = {"factors": "", "best_values": "tune.", "standing": "standing.", **_NOISE}
 
 
 def exact(value: Any) -> str:
@@ -91,7 +92,8 @@ def cells_csv(cells: Sequence[Mapping[str, Any]]) -> str:
     """One line per cell; factors are columns, chosen nuisances are columns prefixed `tune.`."""
     rows = []
     for cell in cells:
-        row = flat(cell, unwrap={"factors": "", "best_values": "tune.", **_NOISE})
+        row = flat(cell, unwrap=_UNWRAPPED)
+        row.pop("scores", None)  # each is a line of trials.csv
         if isinstance(row.get("seeds"), list | tuple):
             row["seeds"] = " ".join(str(seed) for seed in row["seeds"])
         rows.append(row)

@@ -9,7 +9,21 @@ from typing import Any
 import pandas as pd
 
 from ablate.frame import FAILED_STATUSES
-from ablate.report import beside, caveats, looks, luck, methods, rows, scope, tables, tuning, words
+from ablate.report import (
+    beside,
+    caveats,
+    checklist,
+    examples,
+    looks,
+    luck,
+    methods,
+    over_tasks,
+    rows,
+    scope,
+    tables,
+    tuning,
+    words,
+)
 from ablate.report.figures import Figure
 from ablate.report.scope import Record
 
@@ -32,7 +46,7 @@ def page(
         "generated_at": scope.text(about.get("generated_at") or about.get("generated")),
         "version": scope.text(about.get("version")),
         "mlflow": scope.text(about.get("mlflow") or about.get("mlflow_uri")),
-        "level": _level(findings),
+        "level": scope.level(findings),
         "facts": _facts(frame, findings, about),
         "claims": rows.claims(findings),
         "tally": _tally([row for row in compared if row["aside"] != words.KINDS["interaction"]]),
@@ -47,6 +61,8 @@ def page(
         "cells": rows.cells(findings),
         "beside": beside.scores(findings),
         "averages": beside.averages(findings),
+        "over_tasks": over_tasks.groups(findings),
+        "examples": examples.table(findings),
         "tuning": tuning.rows(findings),
         "importance": tuning.importance(findings),
         "tuning_warnings": tuning.warnings(findings),
@@ -57,17 +73,12 @@ def page(
         "revisions": [_revision(revision) for revision in about.get("revisions") or []],
         "late": _late(findings),
         "methods": methods.paragraphs(findings, about),
-        "environment": [_entry(entry) for entry in about.get("environment") or []],
+        "checklist": checklist.answers(frame, findings, about),
+        "environment": [rows.entry(entry) for entry in about.get("environment") or []],
         "glossary": words.GLOSSARY,
         "figures": figures,
         "dash": words.DASH,
-        "csv": csv_files(findings),
     }
-
-
-def _level(findings: Record) -> str:
-    level = words.finite(findings.get("level"))
-    return f"{level * 100:g} %" if level is not None else ""
 
 
 def csv_files(findings: Record) -> dict[str, str]:
@@ -100,6 +111,7 @@ def _facts(frame: pd.DataFrame, findings: Record, about: Record) -> list[tuple[s
         ("Seeds", f"{runs['seed'].nunique()}"),
         ("Finished runs", f"{finished:,} of {len(runs):,}"),
         ("Reported on", words.listed(filter(None, shown))),
+        ("Spent", scope.text(about.get("spent"))),
     ]
     return [(name, value) for name, value in pairs if value]
 
@@ -138,10 +150,3 @@ def _late(findings: Record) -> list[str]:
     """Cells that were added after results were seen."""
     cells = [cell for cell in findings.get("cells") or [] if cell.get("late")]
     return [f"{scope.arm_key(cell).label} on {scope.text(cell.get('task'))}" for cell in cells]
-
-
-def _entry(entry: Any) -> str:
-    """One line of the environment, whether given as text or as named values."""
-    if isinstance(entry, Mapping):
-        return " · ".join(f"{name} {words.setting(value)}" for name, value in entry.items())
-    return str(entry)

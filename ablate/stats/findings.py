@@ -28,6 +28,7 @@ from ablate.stats.luck import CellLuck, Spending, lucks
 from ablate.stats.many import OverTasks, many
 from ablate.stats.questions import Questions, ask
 from ablate.stats.shape import collapsed
+from ablate.stats.standing import Standing, standings
 from ablate.stats.status import Array
 
 __all__ = ["Findings", "analyse", "validate"]
@@ -143,6 +144,13 @@ def analyse(
         )
     decided = with_bounds(decided, cells, level=level)
     found = (*decided, *interactions(cells, level=level))
+    of_no_gain = {comparison.id for comparison in comparisons if comparison.by == 0}
+    places = standings(
+        cells,
+        [finding for finding in decided if finding.id in of_no_gain],
+        level=level,
+        rng=questions.generators("standings"),
+    )
     return Findings(
         level=level,
         metric=_shared(cell.metric for cell in cells.values()),
@@ -152,7 +160,10 @@ def analyse(
         variance=components(cells),
         missing=tuple(_missing(questions.frame, cells, comparisons)),
         claims=tuple(rule(claim, _serving(claim, decided)) for claim in claims),
-        cells=tuple(_summary(cell, level, questions.resamples) for cell in cells.values()),
+        cells=tuple(
+            _summary(cell, level, questions.resamples, places.get(key))
+            for key, cell in cells.items()
+        ),
         beside=scores_beside(cells, level=level),
         averages=averages(cells, level=level),
         over_tasks=many(cells, level=level, rng=questions.generators("over tasks")),
@@ -195,7 +206,9 @@ def _serving(claim: Claim, findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.id in wanted]
 
 
-def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
+def _summary(
+    cell: Cell, level: float, resamples: Resamples, standing: Standing | None
+) -> dict[str, Any]:
     scores = np.array(list(cell.scores.values()), dtype=np.float64)
     summary = asdict(level_of(scores, level=level, num_failed=len(cell.failed)))
     n = scores.size
@@ -224,6 +237,7 @@ def _summary(cell: Cell, level: float, resamples: Resamples) -> dict[str, Any]:
         "trainable_parameters": cell.trainable_parameters,
         "late": bool(cell.late),
         "example_noise": None if bound is None else asdict(bound),
+        "standing": None if standing is None else asdict(standing),
     }
 
 

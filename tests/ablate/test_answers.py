@@ -68,6 +68,9 @@ def test_the_page_says_where_numbers_come_from(study: Ablation, tmp_path: Path) 
     assert about["sampler"].startswith("tpe")
     assert about["budget"] == "2 asks for every cell"
     assert about["mlflow"] == "http://tracking"
+    assert about["spent"].startswith(str(study.spent()).partition(",")[0])
+    assert set(about["space"]) == set(study.study.tune.space)
+    assert all(" to " in text or "one of " in text for text in about["space"].values())
     assert [r["revision"] for r in about["revisions"]] == [1]
     assert about["environment"]
     assert not any("node" in text for text in about["environment"])

@@ -375,6 +375,16 @@ SMALL: dict[str, Any] = {
 }
 
 
+def test_digits_are_recorded_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    """Studies that were recorded before there was such a key are equal to themselves."""
+    plain = Study.read(write(tmp_path, STUDY))
+    assert "digits" not in plain.to_json()
+    text = changed("margin: 0.5\n", "margin: 0.5\ndigits: 2\n")
+    asked = Study.read(write(tmp_path, text, "asked.yaml"))
+    assert (asked.digits, asked.to_json()["digits"]) == (2, 2)
+    assert asked.digest != plain.digest
+
+
 def test_equivalence_needs_a_margin(tmp_path: Path) -> None:
     text = changed("kind: better", "kind: equivalent").replace("margin: 0.5\n", "")
     expected = "study.yaml:25: claims[0]: equivalence needs a margin, here or for the whole study"

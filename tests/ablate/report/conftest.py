@@ -7,11 +7,16 @@ without the modules that compute the real ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from ablate import frame as table
+from ablate.report.render import write
+from ablate.stats.findings import analyse
 
 ATTACK = "<script>alert(1)</script>"
 FORMULA = "=HYPERLINK(1)"
@@ -264,3 +269,67 @@ def _about() -> dict[str, Any]:
         "generated_at": "2026-01-08T09:30:00Z",
         "caveats": ["RTE has 277 test examples: one is worth 0.0036 points."],
     }
+
+
+@pytest.fixture(scope="session")
+def whole(study: Study) -> Study:
+    """The synthetic study with every section that a page can have; tests must not change it."""
+    real = analyse(
+        table.check(study.frame), comparisons=(), claims=(), rng=np.random.default_rng(1)
+    ).to_json()
+    first, *rest = study.findings["findings"]
+    first = {**first, "examples": {
+        "num_seeds": 8, "num_examples": 277, "estimate": 0.031, "ci_low": 0.004, "ci_high": 0.059,
+        "error_seeds": 0.004, "error_examples": 0.013, "p_by_seed": [0.2, 0.0004], "status": "ok",
+    }}  # fmt: skip
+    looks = [
+        {"num_seeds": n, "n": n, "estimate": 0.02, "ci_low": -0.01, "ci_high": 0.05,
+         "p_value": 0.04, "p_sequential": p}
+        for n, p in ((5, 0.4), (8, 0.03))
+    ]  # fmt: skip
+    raced = {**first, "id": "raced", "looks": looks, "stopped": "decided", "sequential": True}
+    findings = {
+        **study.findings,
+        "findings": [first, raced, *rest],
+        "variance": [*study.findings["variance"], *real["variance"]],
+        "cells": [
+            {**cell, "direction": "higher", "standing": same["standing"]}
+            for cell, same in zip(study.findings["cells"], real["cells"], strict=True)
+        ],
+        "beside": [
+            {**cell, "split": "dev", "metric": "f1", "scores": []}
+            for cell in study.findings["cells"]
+        ],
+        "averages": [
+            {**cell, "average": "GLUE as in LoRA", "source": "Hu et al. 2021", "n_dropped": 1}
+            for cell in study.findings["cells"]
+        ],
+        "over_tasks": real["over_tasks"],
+        "search": _search_of(study.findings["cells"]),
+    }
+    about = {**study.about, "spent": "1.2 GPU-hours (4,320 s on H200), 0.6 for each of 2 claims"}
+    return Study(frame=study.frame, findings=findings, about=about)
+
+
+@pytest.fixture(scope="session")
+def whole_folder(whole: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of that study."""
+    return write(whole.frame, whole.findings, whole.about, tmp_path_factory.mktemp("whole")).parent
+
+
+def _search_of(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """A certificate of tuning as `ablate.certificate` states it."""
+    chosen = {"values": {"learning_rate": 1e-3}, "search_score": 0.62, "confirm_mean": 0.6,
+              "n": 8, "shrinkage": 0.02}  # fmt: skip
+    return {
+        "common_asks": 6,
+        "warnings": ["LoRA was tuned and AdaLoRA was not: its values are the recipe's own."],
+        "cells": [
+            {
+                "task": cell["task"], "arm": cell["arm"], "label": cell["label"], "asks": 6,
+                "nuisances": ["learning_rate"], "pruned": 1, "device_seconds": 61.0,
+                "expected_best": [0.5, 0.6], "chosen": [chosen],
+            }
+            for cell in cells
+        ],
+    }  # fmt: skip

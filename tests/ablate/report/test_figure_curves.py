@@ -55,7 +55,7 @@ def test_scores_and_own_figures_are_two_figures() -> None:
     assert "<b>" not in scores.svg
     num_points, num_keys, num_bands = 6, 2, 2
     assert scores.svg.count("<use ") == num_points + num_keys + num_bands
-    assert scores.svg.count("FillBetween") == num_bands
+    assert scores.svg.count("fill-opacity: 0.16") == num_bands
     (growth,) = drawn("growth", given)
     assert growth.title == "cola · total rank"
     assert [text for text in texts(growth) if "· n" in text] == ["<b>grown</b> · n 2 to 3"]
@@ -71,7 +71,7 @@ def test_bands_give_way_to_lines_when_there_are_many() -> None:
     arms = [f"arm {i}" for i in range(9)]
     given = [curve(arm, "accuracy", "dev", [0.5, 0.6]) for arm in arms]
     (panel,) = drawn("curves", given, arms)
-    assert panel.svg.count("FillBetween") == 0
+    assert panel.svg.count("fill-opacity: 0.16") == 0
     assert panel.svg.count("<use ") == 9 * 2 + 9
 
 

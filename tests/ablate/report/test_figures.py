@@ -73,6 +73,26 @@ def test_every_finished_run_is_a_mark(study: Any, drawn: dict[str, Figure]) -> N
     assert marks == len(runs) + means
 
 
+def test_many_seeds_are_ticks_of_one_path_an_arm(study: Any) -> None:
+    """A mark each would make a page of many megabytes; runs on one spot share a tick."""
+    one = study.frame[(study.frame["stage"] == "confirm") & (study.frame["task"] == "cola")]
+    rows = one[one["arm"] == "lora"].head(1)
+    many = pd.concat([rows.assign(seed=s, score=0.5 + s / 1000) for s in range(90)] + [rows] * 2)
+    findings = {**study.findings, "cells": study.findings["cells"][:1]}
+    drawn = {f.name: f for f in figures.draw(many, findings, study.about)}
+    (panel,) = drawn["seeds"].panels
+    ticks = max(re.findall(r'<path d="([^"]*)"', panel.svg), key=len)
+    assert ticks.count("M") == len({0.5 + s / 1000 for s in range(90)} | set(rows["score"]))
+    assert panel.svg.count("<use ") == 1  # the mean
+
+
+def test_drawings_are_compact(drawn: dict[str, Figure]) -> None:
+    for svg in every_svg(drawn).values():
+        assert not re.search(r' (?:d|x|y)="[^"]*\d\.\d{3}', svg)
+        assert "rotate(-0" not in svg
+        assert not re.search(r">\s+<", svg)
+
+
 def test_estimates_are_printed_and_absent_ones_are_dashes(
     drawn: dict[str, Figure], study: Any
 ) -> None:

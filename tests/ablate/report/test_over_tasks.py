@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ablate import frame
-from ablate.report import rows, tables
+from ablate.report import over_tasks, rows, tables
 from ablate.stats.findings import analyse
 
 
@@ -61,3 +61,21 @@ def test_few_levels_show_their_interval(document: dict[str, Any]) -> None:
     assert ("warn", "too few levels: an interval only") in arm["notes"]
     assert ("warn", "too few seeds") not in arm["notes"]
     assert arm["sd_raw"] is None
+
+
+def test_rows_of_arms_and_pairs(document: dict[str, Any]) -> None:
+    (group,) = over_tasks.groups(document)
+    (seen,) = document["over_tasks"]
+    assert [row["rank_raw"] for row in group["arms"]] == [a["mean_rank"] for a in seen["arms"]]
+    assert group["arms"][1]["iqm"] == f"{seen['arms'][1]['iqm']['estimate']:.3f}"
+    (pair,) = group["pairs"]
+    assert (pair["treatment"], pair["control"], pair["n"]) == ("shim", "lora", "6")
+    assert "Friedman's test over tasks: p" in group["test"]
+    assert (group["tasks"], group["more"], group["backbone"]) == ("5 tasks", "", "")
+
+
+def test_pairs_of_many_arms_stay_in_their_file(document: dict[str, Any]) -> None:
+    (seen,) = document["over_tasks"]
+    many = {**seen, "pairs": seen["pairs"] * (over_tasks.MOST_PAIRS + 1)}
+    (group,) = over_tasks.groups({**document, "over_tasks": [many]})
+    assert (group["pairs"], group["more"]) == ([], "67")
