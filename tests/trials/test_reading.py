@@ -16,7 +16,7 @@ import torch
 
 from trials import backbones, reading
 from trials.errors import UserError
-from trials.families import FAMILIES
+from trials.families import FAMILIES, Head
 from trials.small import model_of
 from trials.training.member import kept_head
 
@@ -105,11 +105,11 @@ def test_a_head_is_told_in_every_family(family: str, has_head: bool, copied: Pat
     made = backbones.load(str(copied))
     assert made.has_head == has_head
     if has_head:
-        for name, tensor in kept_head(made, 3).items():
+        for name, tensor in kept_head(made, Head(3)).items():
             assert torch.equal(tensor, model.state_dict()[name.removeprefix("head.")])
         return
     with pytest.raises(UserError, match="comes without one"):
-        kept_head(made, 3)
+        kept_head(made, Head(3))
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ _LOAD = """
 import sys
 from trials import backbones
 from trials.errors import UserError
-from trials.families import FAMILIES
+from trials.families import FAMILIES, Head
 from trials.small import model_of
 from trials.training.member import kept_head
 commits = sys.argv[1:]

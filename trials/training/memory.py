@@ -128,7 +128,7 @@ def places(pack: Pack, member: Member) -> int:
     if pack.device.type != "cuda":
         return 1
     longest = max(map(len, member.train.input_ids))
-    batch = _batch((member.recipe.batch_size, longest), member.head, pack.backbone)
+    batch = _batch((member.recipe.batch_size, longest), member.head, member.backbone)
     peaks = []
     for size in (1, 2):
         torch.cuda.synchronize(pack.device)
