@@ -25,6 +25,7 @@ from ablate import api, journal, log
 from ablate.journal import State
 from ablate.runner import Options
 
+pytestmark = pytest.mark.slow  # Minutes of Ray's job server.
 pytest.importorskip("aiohttp_cors", reason="Ray's job server needs ray[default]")
 
 ROOT = Path(ablate.__file__).parents[1]

@@ -40,10 +40,13 @@ def program(name: str) -> str | None:
     return shutil.which(name) or (str(found[0]) if found else None)
 
 
-pytestmark = pytest.mark.skipif(
-    not all(map(program, ("initdb", "postgres"))),
-    reason="no initdb and postgres here: install PostgreSQL's server",
-)
+pytestmark = [
+    pytest.mark.slow,  # Two minutes of servers that are killed and come back.
+    pytest.mark.skipif(
+        not all(map(program, ("initdb", "postgres"))),
+        reason="no initdb and postgres here: install PostgreSQL's server",
+    ),
+]
 
 
 def free_port() -> int:
