@@ -53,6 +53,10 @@ class _Absent:
 _ABSENT = _Absent()
 
 
+_UNREADABLE = (SyntaxError, ValueError, MemoryError, RecursionError, SystemError)
+"""What Python's parser raises; the last where it has lost count of its own depth."""
+
+
 @dataclass(frozen=True)
 class Expression:
     """A condition over the factors and nuisances of a cell, parsed and checked.
@@ -82,7 +86,7 @@ class Expression:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", SyntaxWarning)
                 tree = ast.parse(self.text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        except _UNREADABLE as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is no expression"
             raise UserError(f"cannot read {_short(self.text)}: {reason}; {_GRAMMAR}") from None
         if _levels(tree) > _MOST_LEVELS:

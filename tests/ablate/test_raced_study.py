@@ -82,6 +82,7 @@ def test_what_starts_from_another_cell_is_expected_with_its_source(ran: Ran) -> 
     assert told.to_json()["trials"] == 4 * LOOKS[-1]
 
 
+@pytest.mark.slow
 def test_another_study_of_the_store_takes_the_race_over(ran: Ran, tmp_path: Path) -> None:
     """Its trials are ended seeds: the same looks, and nothing is trained."""
     copied = ran.copy(tmp_path)

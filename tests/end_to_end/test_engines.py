@@ -68,7 +68,7 @@ from ablate.profile import Profile
 from ablate.runner import Options
 from ablate.sweep import cluster
 
-file, place = map(Path, sys.argv[1:])
+file, place, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
 def until(so):
     limit = time.monotonic() + 60
@@ -79,7 +79,7 @@ def until(so):
 def pids():
     return {path.name for path in place.glob("[0-9]*")}
 
-def train(name):
+def train():
     import ray
 
     whole, before = ray.cluster_resources(), pids()
@@ -95,23 +95,25 @@ def train(name):
 
 with cluster.connected(Profile(cpus=2)) as connection:
     connection.wait()
-    told = {"quiet": train("quiet")}
-    (place / "kill").touch()
-    told["killed"] = train("killed")
+    if name == "killed":
+        (place / "kill").touch()
+    told = train()
 (place / "told.json").write_text(json.dumps(told))
 """
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of one study, run three times.
+    """What came of one study, run alone and on engines.
 
     Attributes:
-        place: its stores: `alone`, `quiet` and `killed`.
-        told: what the driver saw of each run on engines.
+        place: its stores: `alone` and the one that has the run's name.
+        name: of the run on engines: `killed`, where one of them is in mid-pack, or `quiet`.
+        told: what the driver saw of it.
     """
 
     place: Path
+    name: str
     told: dict[str, Any]
 
     def state(self, name: str) -> State:
@@ -124,18 +126,18 @@ class Ran:
         return found[0]
 
 
-@pytest.fixture(scope="module")
-def ran() -> Iterator[Ran]:
-    """The study alone in this process, and twice on the engines of one Ray."""
+@pytest.fixture(scope="module", params=["killed", pytest.param("quiet", marks=pytest.mark.slow)])
+def ran(request: pytest.FixtureRequest) -> Iterator[Ran]:
+    """The study alone in this process, and on the engines of one Ray."""
     scratch = Path(tempfile.mkdtemp(prefix="e2e-"))
     try:
-        yield run_all(scratch)
+        yield run_both(scratch, request.param)
     finally:
         end_all(scratch)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def run_all(scratch: Path) -> Ran:
+def run_both(scratch: Path, name: str) -> Ran:
     place = scratch / "pids"
     place.mkdir()
     (scratch / "marked.py").write_text(MARKED.format(place=place))
@@ -161,19 +163,22 @@ def run_all(scratch: Path) -> Ran:
     (place / str(os.getpid())).unlink()
     places = {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "HOME": str(scratch)}
     environment = {**os.environ, **places}
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-        environment.pop(name, None)
-    line = [sys.executable, "-c", DRIVER, file, place]
+    for variable in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        environment.pop(variable, None)
+    line = [sys.executable, "-c", DRIVER, file, place, name]
     done = subprocess.run(
         list(map(str, line)), env=environment, cwd=scratch, capture_output=True, text=True,
         timeout=1800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return Ran(scratch, json.loads((place / "told.json").read_text()))
+    return Ran(scratch, name, json.loads((place / "told.json").read_text()))
 
 
-def assert_as_alone(ran: Ran, name: str) -> None:
-    alone, packed = ran.state("alone"), ran.state(name)
+def test_a_study_in_packs_is_the_study_of_single_trials(ran: Ran) -> None:
+    """Though one of the engines was killed."""
+    assert not (ran.place / "pids" / "kill").exists(), "nobody was killed: this proves nothing"
+    assert ran.told["outcome"] == "done"
+    alone, packed = ran.state("alone"), ran.state(ran.name)
     assert set(alone.trials) == set(packed.trials)
     assert len(alone.trials) == 6
     for identity, trial in packed.trials.items():
@@ -183,35 +188,22 @@ def assert_as_alone(ran: Ran, name: str) -> None:
         assert before.result is not None
         assert set(trial.reports) == set(before.reports) == {4, 8, 12}
         assert trial.result.selected_step == STEPS
+        assert trial.result.environment["pack"] == "4"
+        assert "node" in trial.result.environment
         for split, scores in before.result.scores.items():
             found = trial.result.scores[split]["accuracy"]
             step = 1 / before.result.num_examples[split]
             assert found == pytest.approx(scores["accuracy"], abs=1.01 * step)
-        one, other = ran.adapter("alone", identity), ran.adapter(name, identity)
+        one, other = ran.adapter("alone", identity), ran.adapter(ran.name, identity)
         assert set(one) == set(other)
         assert max(float((one[k] - other[k]).abs().max()) for k in one) < 5e-5
 
 
-def test_a_study_in_packs_is_the_study_of_single_trials(ran: Ran) -> None:
-    assert ran.told["quiet"]["outcome"] == "done"
-    assert_as_alone(ran, "quiet")
-    results = [trial.result for trial in ran.state("quiet").trials.values()]
-    assert {r.environment["pack"] for r in results if r is not None} == {"4"}
-    assert all("node" in r.environment for r in results if r is not None)
-
-
 def test_trials_spread_over_the_engines(ran: Ran) -> None:
-    assert len(ran.told["quiet"]["engines"]) == 2
+    """Two, and one in place of a killed one."""
+    assert len(ran.told["engines"]) == (3 if ran.name == "killed" else 2)
 
 
-def test_trials_of_a_killed_engine_end_as_if_nothing_had_happened(ran: Ran) -> None:
-    assert not (ran.place / "pids" / "kill").exists(), "nobody was killed: this proves nothing"
-    assert ran.told["killed"]["outcome"] == "done"
-    assert len(ran.told["killed"]["engines"]) == 3, "two, and one in place of the killed one"
-    assert_as_alone(ran, "killed")
-
-
-@pytest.mark.parametrize("name", ["quiet", "killed"])
-def test_every_device_is_given_back(ran: Ran, name: str) -> None:
-    assert ran.told[name]["gone"], "an engine's process outlived the run"
-    assert ran.told[name]["free"]
+def test_every_device_is_given_back(ran: Ran) -> None:
+    assert ran.told["gone"], "an engine's process outlived the run"
+    assert ran.told["free"]

@@ -241,6 +241,7 @@ def check_mlflow(file: Path, found: State) -> None:
     assert {t.status for t in found.trials.values()} <= {"finished", "pruned"}
 
 
+@pytest.mark.slow
 def test_a_race_through_ray_takes_the_looks_of_a_race_in_this_process(scratch: Path) -> None:
     """Killed in its first round besides."""
     file = scratch / "raced.yaml"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import FUZZED, TOKENS, edited, edits, in_time
 
-from ablate import frame, journal, quarantine
+from ablate import exchange, frame, journal, quarantine
 from trials.errors import UserError
 from trials.spec import TrialResult
 
@@ -161,7 +161,7 @@ TABLES: Callable[[pytest.TempPathFactory], Path] = _Tables()
 def _read(file: Path) -> None:
     with in_time():
         try:
-            table = frame.read(file)
+            table = exchange.read(file).frame
         except UserError:
             return
     assert set(frame.FIXED_COLUMNS) <= set(table.columns)

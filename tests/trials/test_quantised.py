@@ -249,6 +249,7 @@ def test_a_backbone_is_loaded_as_it_is_asked_for(kind: str) -> None:
     assert 0 < gap < (0.02 if kind == "int8" else 0.15)
 
 
+@pytest.mark.slow
 def test_what_it_takes_is_predicted(tmp_path: Path) -> None:
     import transformers
 

@@ -163,7 +163,7 @@ def test_only_the_seed_tells_two_trials_masks_apart(family: str) -> None:
 def masks(rates: list[float], shapes: list[tuple[int, int]], heads: int, **size: int) -> Tensor:
     members: list[Any] = [
         SimpleNamespace(
-            spec=SimpleNamespace(seed=seed),
+            spec=SimpleNamespace(seed_on_the_way=seed),
             step=7,
             recipe=SimpleNamespace(dropout=Dropout(attention=rate)),
         )

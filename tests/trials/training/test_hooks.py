@@ -51,7 +51,7 @@ def test_a_mask_is_a_function_of_seed_place_call_step_and_microbatch() -> None:
 
 
 def stand_in(seed: int, step: int = 7) -> Any:
-    return SimpleNamespace(spec=SimpleNamespace(seed=seed), step=step)
+    return SimpleNamespace(spec=SimpleNamespace(seed_on_the_way=seed), step=step)
 
 
 def mask_of(shapes: list[tuple[int, int]], seeds: list[int], size: tuple[int, ...]) -> Tensor:

@@ -106,6 +106,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_depths_tell_of_any_in_other_families(family: str) -> None:
     """A decoder grows with its encoder; where it does not, nothing is carried on."""

@@ -133,7 +133,9 @@ DEEP: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", DEEP)
+@pytest.mark.parametrize(
+    "family", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gpt2", "t5"))]
+)
 def test_it_takes_less_memory(family: str) -> None:
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 80, "pad_token_id": 0}
     deep = transformers.AutoConfig.for_model(family, num_hidden_layers=12, **sizes, **DEEP[family])
