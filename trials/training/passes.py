@@ -5,8 +5,9 @@ A text is read once, so nothing is kept of its keys and values for tokens to com
 Shapes: B examples, L tokens, T tokens of a decoder, H width, O outputs, V words.
 """
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -71,8 +72,12 @@ def run_through(backbone: Backbone, inputs: Mapping[str, Tensor]) -> None:
 
 
 def _uncached(model: Any) -> dict[str, Any]:
-    caches = "use_cache" in inspect.signature(model.forward).parameters
-    return {"use_cache": False} if caches else {}
+    return {"use_cache": False} if _caches(type(model).forward) else {}
+
+
+@functools.cache
+def _caches(forward: Callable[..., Any]) -> bool:
+    return "use_cache" in inspect.signature(forward).parameters
 
 
 def _of_encoder_decoder(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
