@@ -224,8 +224,9 @@ def _cell_problems(table: pd.DataFrame) -> list[tuple[str, str]]:
     for name in table.columns:
         if table[name].dtype == object:
             odd = [_is_odd(value, listed=name in with_lists) for value in table[name]]
-            kinds = table[name].map(lambda value: type(value).__name__)
-            problems += _wrong_rows(kinds, pd.Series(odd, dtype=bool), name, "no plain value")
+            if any(odd):
+                kinds = table[name].map(lambda value: type(value).__name__)
+                problems += _wrong_rows(kinds, pd.Series(odd, dtype=bool), name, "no plain value")
     return problems
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +75,18 @@ def run(given: argparse.Namespace) -> int:
                 "published": figures,
             }
         )
-        return 0
+    else:
+        _print(adapter, head, figures)
+    return 0
+
+
+def _print(adapter: int, head: int, figures: Sequence[Mapping[str, str | None]]) -> None:
     out(f"adapter  {adapter:,}")
     out(f"head     {head:,}")
     for figure in figures:
         beside = f", here {figure['counted']}" if figure["counted"] != f"{adapter:,}" else ""
         about = "; ".join(part for part in (figure["source"], figure["note"]) if part)
         out(f"published {figure['figure']}{beside}: {figure['verdict']} ({about})")
-    return 0
 
 
 def _figure(row: "Published", adapter: int, head: int) -> dict[str, str | None]:
