@@ -5,20 +5,17 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import end_all
+from processes import SECONDS, end_all, free_port, until
 
 import ablate
 from ablate import api, journal, log
@@ -29,7 +26,6 @@ pytestmark = pytest.mark.slow  # Minutes of Ray's job server.
 pytest.importorskip("aiohttp_cors", reason="Ray's job server needs ray[default]")
 
 ROOT = Path(ablate.__file__).parents[1]
-SECONDS = 600.0
 
 MINE = '''
 """LoRA that takes its time, so that a test can come in between."""
@@ -67,19 +63,6 @@ STUDY: dict[str, Any] = {
     "train": {"steps": 8, "batch_size": 4, "max_length": 24, "evaluate": {"every": 2}},
     "confirm": {"seeds": 4},
 }
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
-
-
-def until(so: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + SECONDS
-    while not so():
-        assert time.monotonic() < end, f"{what} has not come"
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

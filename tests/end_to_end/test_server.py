@@ -9,16 +9,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import end_all
+from processes import SECONDS, end_all, free_port, until
 
 from ablate.tracking import Owner, Tracker, Writer
 from ablate.tracking.client import Client, Run
@@ -29,7 +28,6 @@ from tracked_stories import CELL, Story, spec  # noqa: E402
 
 pytest.importorskip("psycopg2", reason="an MLflow server with PostgreSQL needs the extra `server`")
 
-SECONDS = 600.0
 DRIVERS = 8
 TRIALS = 4
 
@@ -47,19 +45,6 @@ pytestmark = [
         reason="no initdb and postgres here: install PostgreSQL's server",
     ),
 ]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
-
-
-def until(so: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + SECONDS
-    while not so():
-        assert time.monotonic() < end, f"{what} has not come"
-        time.sleep(0.2)
 
 
 @dataclass
