@@ -182,7 +182,6 @@ class _Alive(TorchDispatchMode):
 
 def _peak(work: Callable[[], None]) -> int:
     """The most bytes that tensors made by some work take at once."""
-    gc.collect()
     with _without_collection(), _Alive() as alive:
         work()
     return int(alive.peak)
