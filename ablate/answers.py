@@ -115,6 +115,59 @@ def write_answers(
     return write(data, document, said, to or folder.report)
 
 
+def write_answers_by(
+    metric: str, resolved: Resolved, tracking: str | None, folder: StudyFolder, state: State,
+    to: Path | None = None, margin: float | None = None,
+) -> Path:  # fmt: skip
+    """Write findings and page of a study by another metric than the one it was registered for.
+
+    Args:
+        metric: of the tasks that have it.
+        resolved, tracking, folder, state: as for `write_answers`.
+        to: where findings and page go; beside the study's own report when None.
+        margin: largest difference in the metric that does not matter.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: no task of the study has the metric.
+    """
+    from ablate.report.render import write
+
+    plan = resolved.plan
+    data = tally.frame(plan, state, resolved.facts)
+    document = analyse(
+        data,
+        comparisons=registered.unregistered(plan, data),
+        claims=(),
+        level=plan.study.level,
+        margin=margin,
+        rng=np.random.default_rng(SEED_OF_RESAMPLING),
+        metric=metric,
+    ).to_json()
+    if plan.study.digits is not None:
+        document["digits"] = plan.study.digits
+    said = about(resolved, state, tracking)
+    said["caveats"] = [_by_another_metric(metric, resolved), *said["caveats"]]
+    return write(data, document, said, to or folder.report.with_name(f"report-{metric}"))
+
+
+def _by_another_metric(metric: str, resolved: Resolved) -> str:
+    primary = sorted({facts.primary for facts in resolved.facts.values()} - {metric})
+    named = " or ".join(primary) or metric
+    raced = (
+        f" Seeds were added until the claims about {named} were decided, which p values here do "
+        "not allow for."
+        if resolved.plan.looks
+        else ""
+    )
+    return (
+        f"Scores are by {metric}. Configurations and epochs were chosen, and claims registered, by "
+        f"{named}: all that is here is exploratory.{raced}"
+    )
+
+
 def about(
     resolved: Resolved,
     state: State,

@@ -177,23 +177,32 @@ class Ablation:
         ledger = Ledger(self.folder, state)
         return answers.findings(self.resolved, state, data, ledger)
 
-    def report(self, to: Path | None = None) -> Path:
+    def report(
+        self, to: Path | None = None, *, metric: str | None = None, margin: float | None = None
+    ) -> Path:
         """Write frame, findings and page; returns the page.
 
         Args:
             to: folder to write; the study's own when None.
+            metric: in the place of the primary one, as exploratory findings in a folder of
+                their own.
+            margin: with `metric`, the largest difference in it that does not matter; a study
+                states that of its primary metric itself.
 
         Raises:
-            UserError: the study has not been run in this store.
+            UserError: the study has not been run in this store, or no task has the metric.
         """
         state = self.state
         if not state.trials:
             raise UserError(
                 f"study '{self.study.name}' has no results in {self.profile.store}; run it first"
             )
-        return answers.write_answers(
-            self.resolved, runner.shown_uri(self.profile), self.folder, state, to
-        )
+        uri = runner.shown_uri(self.profile)
+        if metric is not None:
+            return answers.write_answers_by(
+                metric, self.resolved, uri, self.folder, state, to, margin
+            )
+        return answers.write_answers(self.resolved, uri, self.folder, state, to)
 
     def export(self, trial: str, to: Path, *, merged: bool = False) -> Path:
         """Write a finished trial as a LoRA of the `peft` library, or as a merged model.
@@ -299,6 +308,7 @@ def report_table(
     margin: float | None = None,
     columns: Columns | None = None,
     digits: int | None = None,
+    metric: str | None = None,
 ) -> Path:
     """Findings and page of results from anywhere; see `ablate.exchange.read`.
 
@@ -307,6 +317,7 @@ def report_table(
         to: folder to write.
         baselines, level, margin, columns: as `findings_of_table`.
         digits: decimals of scores in tables; told by their size when None.
+        metric: in the place of the primary one.
 
     Returns:
         The page.
@@ -322,10 +333,10 @@ def report_table(
     if isinstance(source, pd.DataFrame):
         data, name, place = source, str(source["study"].iloc[0]), "MLflow"
     else:
-        found = exchange.read(source, columns)
+        found = exchange.read(source, columns, metric)
         data, notes = found.frame, found.notes
         name, place = _named(str(source), data)
-    document = _analysed(data, baselines, level, margin)
+    document = _analysed(data, baselines, level, margin, metric)
     if digits is not None:
         document["digits"] = digits
     context = {
@@ -352,6 +363,7 @@ def _analysed(
     baselines: Sequence[Mapping[str, Any]],
     level: float,
     margin: float | None,
+    metric: str | None = None,
 ) -> dict[str, Any]:
     from ablate.stats.comparison import against_baselines
     from ablate.stats.findings import analyse
@@ -370,6 +382,7 @@ def _analysed(
         level=level,
         margin=margin,
         rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
+        metric=metric,
     ).to_json()
 
 

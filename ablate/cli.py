@@ -123,6 +123,9 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help=arguments.STUDY)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     _from(parser, "; or `mlflow`, for a STUDY whose journal is elsewhere")
+    parser.add_argument(
+        "--metric", help="judge by this one instead of the primary one, as exploratory findings"
+    )
     parser.add_argument("--margin", type=float, help="largest difference that does not matter")
     parser.add_argument("--level", type=float, help="confidence of intervals (default: 0.95)")
     parser.add_argument("--digits", type=int, help="decimals of scores in tables")

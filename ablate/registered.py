@@ -65,6 +65,22 @@ def comparisons(plan: Plan, state: State, frame: pd.DataFrame) -> list[Compariso
     return list(found.values())
 
 
+def unregistered(plan: Plan, frame: pd.DataFrame) -> list[Comparison]:
+    """The plan's comparisons asked of another metric than they were registered for.
+
+    They are exploratory, no claim is ruled on, and what is in the primary metric's unit has no
+    meaning: gains under the null hypothesis, and margins.
+    """
+    registry = _Registry(plan, frame)
+    planned = [item for item in plan.comparisons if item.kind != "equivalence" and not item.by]
+    made = [registry.comparison(item, frozenset()) for item in planned]
+    asked: dict[object, Comparison] = {}
+    for one in made:
+        key = (one.task, one.backbone, one.treatment, one.control, one.kind, one.pick)
+        asked.setdefault(key, replace(one, confirmatory=False, claim_id=None, margin=None))
+    return list(asked.values())
+
+
 def claims(plan: Plan) -> list[Claim]:
     """The plan's claims."""
     return [

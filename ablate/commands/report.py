@@ -32,13 +32,18 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _of_study(given: argparse.Namespace) -> Path:
-    settings = dict(level=given.level, margin=given.margin, digits=given.digits)
+    settings = dict(level=given.level, digits=given.digits)
+    if given.metric is None:
+        settings["margin"] = given.margin
     given.settings += [f"{key}={value}" for key, value in settings.items() if value is not None]
     columns(given)
     if given.baseline:
         raise UserError("--baseline belongs to --from; a study states its baselines itself")
     study = load(given)
-    return study.report(None if given.out is None else Path(given.out))
+    to = None if given.out is None else Path(given.out)
+    if given.metric is None:
+        return study.report(to)
+    return study.report(to, metric=given.metric, margin=given.margin)
 
 
 def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
@@ -53,6 +58,7 @@ def _of_table(given: argparse.Namespace, *, tracked: bool) -> Path:
         margin=given.margin,
         columns=columns(given),
         digits=given.digits,
+        metric=given.metric,
     )
 
 

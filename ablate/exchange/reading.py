@@ -47,7 +47,7 @@ class Raw:
     notes: tuple[str, ...] = ()
 
 
-def read(source: Path | str, columns: Columns | None = None) -> Imported:
+def read(source: Path | str, columns: Columns | None = None, metric: str | None = None) -> Imported:
     """Read results that this package, another one, or somebody by hand has written.
 
     Args:
@@ -56,6 +56,7 @@ def read(source: Path | str, columns: Columns | None = None) -> Imported:
             URL of any) or a CSV of `study.trials_dataframe()`; the runs of a W&B project as CSV
             or JSON.
         columns: what the table's columns are, where their names do not say.
+        metric: the primary one, where the table has several and does not say.
 
     Returns:
         The checked table.
@@ -65,7 +66,10 @@ def read(source: Path | str, columns: Columns | None = None) -> Imported:
     """
     columns = columns or Columns()
     raw = _raw(str(source), columns)
-    return Imported(frame.check(raw.rows, source=str(source)), raw.origin, raw.notes)
+    rows = raw.rows
+    if metric is not None and "metric" in rows and "primary" not in rows:
+        rows = rows.assign(primary=rows["metric"].astype(str) == metric)
+    return Imported(frame.check(rows, source=str(source)), raw.origin, raw.notes)
 
 
 def _raw(source: str, columns: Columns) -> Raw:

@@ -26,6 +26,7 @@ from ablate.stats.interaction import interactions
 from ablate.stats.level import level_of
 from ablate.stats.luck import CellLuck, Spending, lucks
 from ablate.stats.many import OverTasks, many
+from ablate.stats.metric import shown_by
 from ablate.stats.questions import Questions, ask
 from ablate.stats.shape import collapsed
 from ablate.stats.standing import Standing, standings
@@ -100,6 +101,7 @@ def analyse(
     planned_looks: Sequence[int] = (),
     predictions: Read | None = None,
     spending: Spending | None = None,
+    metric: str | None = None,
 ) -> Findings:
     """Answer a study's comparisons and rule on its claims.
 
@@ -119,6 +121,8 @@ def analyse(
         planned_looks: seed counts of a race, for comparisons that were registered for no other.
         predictions: where per-example predictions of a cell come from, if they are stored.
         spending: what the variance stage is to say of how runs are best spent.
+        metric: in the place of the primary one; see `shown_by`. Comparisons should then be
+            exploratory, and claims none, for it is not what they were registered for.
 
     Returns:
         The findings.
@@ -128,8 +132,9 @@ def analyse(
         ValueError: comparison ids that repeat or that a claim names in vain; a level out of range.
     """
     _check_arguments(comparisons, claims, level)
+    checked = table.check(frame)
     questions = Questions(
-        frame=table.check(frame),
+        frame=checked if metric is None else shown_by(checked, metric),
         level=level,
         margin=margin,
         looks=tuple(planned_looks),

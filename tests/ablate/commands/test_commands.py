@@ -317,6 +317,25 @@ def test_report(capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path) ->
     assert lower["level"] == 0.9
 
 
+def test_report_by_another_metric(
+    capsys: pytest.CaptureFixture[str], ran: Ran, tmp_path: Path
+) -> None:
+    copy = ran.copy(tmp_path)
+    own = parsed(capsys, "report", "mini", *copy.flags())
+    other = "mcc" if own["metric"] == "accuracy" else "accuracy"
+    found = parsed(capsys, "report", "mini", *copy.flags(), "--metric", other, "--margin", 0.5)
+    assert found["metric"] == other
+    assert found["claims"] == []
+    assert found["findings"]
+    assert not any(finding["confirmatory"] for finding in found["findings"])
+    page = copy.store / "mini" / f"report-{other}" / "report.html"
+    assert f"claims registered, by {own['metric']}" in page.read_text(encoding="utf-8")
+    kept = json.loads((copy.store / "mini" / "report" / "findings.json").read_text())
+    assert kept["metric"] == own["metric"], "the study's own report is as it was"
+    assert cli.main(["report", "mini", *copy.flags(), "--metric", "acuracy"]) == 2
+    assert "'acuracy'; did you mean 'accuracy'?" in capsys.readouterr().err
+
+
 def test_reproduce(capsys: pytest.CaptureFixture[str], ran: Ran) -> None:
     identity = list(ran.state().trials)[-1]
     found = parsed(capsys, "reproduce", identity, *ran.flags(), "--device", "cpu")

@@ -79,6 +79,8 @@ def test_a_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert "mean difference of 0.5" in text
     assert "prefers-color-scheme" in text
+    printed(capsys, "--effect", 0.5, "--out", tmp_path / "power.pdf")
+    assert (tmp_path / "power.pdf").read_bytes().startswith(b"%PDF-")
     printed(capsys, "--effect", 0.5, "--out", tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_bytes() == file.read_bytes()
 

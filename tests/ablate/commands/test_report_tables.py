@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -172,6 +173,35 @@ def test_several_metrics_need_a_primary_one(report: Report, refused: Callable[..
     both[1]["primary"], both[0]["primary"] = False, True
     document = report(pd.concat(both))
     assert (document["metric"], of(document)["n"]) == ("acc", 6)
+
+
+def test_another_metric_in_the_place_of_the_primary_one(
+    report: Report, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    data = runs().assign(status="finished")
+    accuracy, f1 = data.assign(metric="acc"), data.assign(metric="f1")
+    f1["score"] += (f1["method"] == "shim") * 5.0
+    lost = pd.DataFrame([{"task": "cola", "method": "shim", "seed": 6, "metric": "acc",
+                          "status": "out_of_memory"}])  # fmt: skip
+    told = pd.concat([accuracy.assign(primary=True), f1.assign(primary=False),
+                      lost.assign(primary=True)])  # fmt: skip
+    by_accuracy, by_f1 = report(told), report(told, "--metric", "f1")
+    assert (by_accuracy["metric"], by_f1["metric"]) == ("acc", "f1")
+    assert of(by_f1)["estimate"] == pytest.approx(of(by_accuracy)["estimate"] + 5)
+    assert of(by_f1)["num_failed"] == of(by_accuracy)["num_failed"] == 1
+    assert of(by_f1)["n"] == 6
+    alone = report(pd.concat([accuracy, f1]), "--metric", "f1")
+    assert of(alone)["estimate"] == of(by_f1)["estimate"], "which names it, where nothing else does"
+    file = str(tmp_path / "table.csv")
+    assert cli.main(["report", "--from", file, "--out", str(tmp_path), "--metric", "f2"]) == 2
+
+
+def test_digits_are_those_asked_for(report: Report, tmp_path: Path) -> None:
+    report(runs(), "--digits", "3")
+    table = (tmp_path / "out" / "tables" / "scores.tex").read_text(encoding="utf-8")
+    assert re.search(r"\b\d\d\.\d{3}[ }].*\\pm\$\\,\d\.\d{3}}", table), table
+    file = str(tmp_path / "table.csv")
+    assert cli.main(["report", "--from", file, "--out", str(tmp_path), "--digits", "99"]) == 2
 
 
 def test_unequal_seeds_are_paired_and_listed(report: Report) -> None:
