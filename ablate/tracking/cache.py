@@ -1,6 +1,7 @@
 """Keeps what was read of a tracking store as Parquet files, so that it is read once.
 
-<place>/index.json           per study: what the store looked like when it was read, a digest of it
+<place>/index.json           per study: what the store looked like when it was read, a digest of it;
+                             stretches of a file's tables, and what it looked like when they were
         <study>.runs.parquet   its runs
         <study>.table.parquet  its table
         <name>.parquet         what was computed from the tables, one part a study
@@ -12,7 +13,7 @@ process writes sees one state or the other, or reads the store again.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +22,11 @@ import pandas as pd
 from ablate import frame
 from ablate.tracking import parquet
 from ablate.tracking.known import RUNS, Known
+from ablate.tracking.stretches import Stretches, from_json, to_json
 from ablate.tracking.uris import sqlite_file
 from trials.spec import Json
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the files, or the rows that follow from a run, change their meaning."""
 
 _USERS = "~/.cache"
@@ -50,18 +52,21 @@ class Cache:
     Attributes:
         folder: where they are; made when the first is written.
         entries: of the index, by experiment.
+        looked: what the store looked like when its stretches were looked at.
+        stretches: of a SQLite file.
     """
 
     folder: Path
     entries: dict[str, Entry] = field(default_factory=dict)
+    looked: Json = None
+    stretches: Stretches = field(default_factory=dict)
     _changed: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
     def of(cls, uri: str) -> "Cache":
         """The cache of a store, as the last process left it."""
-        cache = cls(place(uri))
-        cache.entries = cache._read_index()
-        return cache
+        folder = place(uri)
+        return cls(folder, *_read_index(folder))
 
     def known(self, experiment: str) -> Known | None:
         """What is known of a study; None where that is nothing, or cannot be used."""
@@ -94,15 +99,30 @@ class Cache:
         """Put a study into the index, which `close` writes."""
         self.entries[experiment] = self._changed[experiment] = entry
 
+    def look(self, mark: Json, stretches: Stretches, other: Collection[str]) -> None:
+        """Note how the store's stretches are now.
+
+        What was read when they were looked at before is as good as read now, but for experiments
+        that the stretches which are not as they were speak of.
+        """
+        if self.looked is not None:
+            for experiment, entry in self.entries.items():
+                if entry.mark == self.looked and experiment not in other:
+                    self._changed[experiment] = Entry(mark, entry.digest)
+        self.entries = {**self.entries, **self._changed}
+        self.looked, self.stretches = mark, stretches
+
     def close(self) -> None:
         """Write the index, with what other processes wrote of other studies meanwhile."""
         if not self._changed:
             return
         self._make()
-        entries = {**self._read_index(), **self._changed}
+        entries = {**_read_index(self.folder)[0], **self._changed}
         content = {
             "format": FORMAT,
             "studies": {name: [entry.mark, entry.digest] for name, entry in entries.items()},
+            "looked": self.looked,
+            "stretches": to_json(self.stretches),
         }
         part = self.folder / f".index.{os.getpid()}-{os.urandom(4).hex()}"
         part.write_text(json.dumps(content), encoding="utf-8")
@@ -127,15 +147,16 @@ class Cache:
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def _read_index(self) -> dict[str, Entry]:
-        try:
-            content = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                return {}
-            return {name: Entry(mark, digest) for name, (mark, digest) in
-                    content["studies"].items()}  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+
+def _read_index(folder: Path) -> tuple[dict[str, Entry], Json, Stretches]:
+    try:
+        content = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            return {}, None, {}
+        entries = {name: Entry(*of_study) for name, of_study in content["studies"].items()}
+        return entries, content["looked"], from_json(content["stretches"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, None, {}
 
 
 def place(uri: str) -> Path:

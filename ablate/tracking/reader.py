@@ -20,12 +20,16 @@ from ablate.tracking.contents import Content
 from ablate.tracking.known import Known, listed, nothing, updated
 from ablate.tracking.server import Server
 from ablate.tracking.sqlite import File, Unknown
+from ablate.tracking.stretches import look
 from ablate.tracking.uris import redact, sqlite_file
 from trials.errors import UserError, nearest
 from trials.spec import Json
 
 Studies = str | Sequence[str] | None
 Compute = Callable[[pd.DataFrame], pd.DataFrame]
+
+_FEW_STUDIES = 4
+"""So many are read faster than it is seen whether they have changed."""
 
 
 def runs(uri: str, experiment: Studies = None, *, refresh: bool = False) -> pd.DataFrame:
@@ -171,19 +175,23 @@ class _Reading:
 
     def _read_file(self, file: File, experiments: Sequence[str]) -> None:
         mark = file.mark()
+        due = self._due(experiments, mark)
+        if mark is not None and mark != self._cache.looked and len(due) > _FEW_STUDIES:
+            found = look(file, self._cache.stretches)
+            # What was written meanwhile would be in the stretches, and not in what was read before.
+            if file.mark() == mark:
+                self._cache.look(mark, *found)
+                due = self._due(experiments, mark)
         entries = self._cache.entries
-        due = [
-            e for e in experiments if e not in entries or mark is None or entries[e].mark != mark
-        ]
-        found: dict[str, dict[str, Content]] = {experiment: {} for experiment in due}
+        read: dict[str, dict[str, Content]] = {experiment: {} for experiment in due}
         with _uncollected():
             for experiment, content in file.contents(due) if due else ():
-                found[experiment][content.run] = content
+                read[experiment][content.run] = content
             digests = {
                 experiment: listed({run: content.digest for run, content in contents.items()})
-                for experiment, contents in found.items()
+                for experiment, contents in read.items()
             }
-        for experiment, contents in found.items():
+        for experiment, contents in read.items():
             digest = digests[experiment]
             entry = Entry(mark, digest)
             if experiment in entries and entries[experiment].digest == digest:
@@ -194,6 +202,13 @@ class _Reading:
             fetch = partial(map, contents.__getitem__)
             after = updated(known, contents, gone, fetch, now=_now(), source=self._place)
             self._keep(experiment, after, entry)
+
+    def _due(self, experiments: Sequence[str], mark: Json) -> list[str]:
+        """Those that are not known as they are at a mark of the file."""
+        entries = self._cache.entries
+        return [
+            e for e in experiments if e not in entries or mark is None or entries[e].mark != mark
+        ]
 
     def _read_server(self, server: Server, experiments: Sequence[str]) -> None:
         entries = self._cache.entries

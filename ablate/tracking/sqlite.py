@@ -47,19 +47,19 @@ class File:
             StoreError: it cannot be read.
         """
         self._path = path
-        with closing(self._open()) as connection:
+        with closing(self.open()) as connection:
             for table, needed in _NEEDED.items():
-                rows = _all(connection, f"SELECT name FROM pragma_table_info('{table}')")
+                rows = query(connection, f"SELECT name FROM pragma_table_info('{table}')")
                 if not needed <= {name for (name,) in rows}:
                     raise Unknown(table)
-            rows = _all(connection, "SELECT name FROM pragma_table_info('experiments')")
+            rows = query(connection, "SELECT name FROM pragma_table_info('experiments')")
             self._has_workspaces = ("workspace",) in rows
 
     def studies(self) -> dict[str, str]:
         """Experiment ids of the studies that are not deleted, by study."""
         where = " AND e.workspace = 'default'" if self._has_workspaces else ""
-        with closing(self._open()) as connection:
-            rows = _all(
+        with closing(self.open()) as connection:
+            rows = query(
                 connection,
                 "SELECT t.value, e.experiment_id FROM experiments e JOIN experiment_tags t "
                 "ON t.experiment_id = e.experiment_id AND t.key = ? "
@@ -89,27 +89,32 @@ class File:
         """Every trial's run of experiments that is not deleted, with its experiment."""
         ours = f"""r.lifecycle_stage = 'active' AND r.experiment_id IN
             ({", ".join(str(int(experiment)) for experiment in experiments)})"""
-        with closing(self._open()) as connection:
+        with closing(self.open()) as connection:
             connection.execute("BEGIN")
-            query = f"SELECT run_uuid, experiment_id, start_time FROM runs r WHERE {ours}"
+            text = f"SELECT run_uuid, experiment_id, start_time FROM runs r WHERE {ours}"
             runs = {run: (str(place), int(start or 0)) for run, place, start in
-                    _all(connection, query)}  # fmt: skip
-            total = _all(connection, "SELECT count(*) FROM runs")[0][0]
+                    query(connection, text)}  # fmt: skip
+            total = query(connection, "SELECT count(*) FROM runs")[0][0]
             few = ours if len(runs) < _FEW * total else None
             tags: dict[str, dict[str, str]] = {run: {} for run in runs}
-            for run, key, value in _all(connection, _query("tags", "value", _TAGS, few)):
+            for run, key, value in query(connection, _query("tags", "value", TAG_KEYS, few)):
                 if run in tags:
                     tags[run][key] = value
             metrics: dict[str, dict[str, float]] = {run: {} for run in runs}
-            wanted = _query("latest_metrics", "value, is_nan", _METRICS, few)
-            for run, key, value, is_nan in _all(connection, wanted):
+            wanted = _query("latest_metrics", "value, is_nan", METRIC_KEYS, few)
+            for run, key, value, is_nan in query(connection, wanted):
                 if run in metrics:
                     metrics[run][key] = math.nan if is_nan else float(value)
         for run, (experiment, start) in runs.items():
             if tags[run].get(records.KIND) == "trial":
                 yield experiment, Content(run, start, tags[run], metrics[run])
 
-    def _open(self) -> sqlite3.Connection:
+    def open(self) -> sqlite3.Connection:
+        """A connection that only reads.
+
+        Raises:
+            StoreError: there can be none.
+        """
         try:
             uri = f"{self._path.absolute().as_uri()}?mode=ro"
             return sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
@@ -117,11 +122,16 @@ class File:
             raise StoreError(f"cannot be read: {error}") from None
 
 
-def _all(
-    connection: sqlite3.Connection, query: str, values: Sequence[str] = ()
+def query(
+    connection: sqlite3.Connection, text: str, values: Sequence[str | int] = ()
 ) -> list[tuple[Any, ...]]:
+    """All rows that a query finds.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
     try:
-        return connection.execute(query, values).fetchall()
+        return connection.execute(text, values).fetchall()
     except sqlite3.Error as error:
         raise StoreError(f"cannot be read: {error}") from None
 
@@ -131,8 +141,9 @@ def _prefixes(*prefixes: str) -> str:
     return " OR ".join(f"substr({{key}}, 1, {len(prefix)}) = '{prefix}'" for prefix in prefixes)
 
 
-_TAGS = f"{_prefixes(ROW_KEYS)} OR {{key}} IN {OTHER_KEYS}"
-_METRICS = _prefixes(*(f"{split}/" for split in SPLITS))
+TAG_KEYS = f"{_prefixes(ROW_KEYS)} OR {{key}} IN {OTHER_KEYS}"
+METRIC_KEYS = _prefixes(*(f"{split}/" for split in SPLITS))
+"""Which tags and metrics answers need, as a condition on a `{key}`."""
 
 
 def _query(table: str, columns: str, keys: str, few: str | None) -> str:

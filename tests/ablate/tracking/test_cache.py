@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from tracked_stories import spec
 
-from ablate.tracking import reader, records, runs, server, sqlite
+from ablate.tracking import reader, records, runs, server, sqlite, stretches
 from ablate.tracking.cache import Cache, place
 from ablate.tracking.client import Client, Point
 from ablate.tracking.sqlite import File, Unknown
@@ -150,9 +150,14 @@ def steps(store: Store, seed: int, length: int) -> list[Callable[[], object]]:
     return first + [rng.choice(kinds) for _ in range(length)]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_any_course_of_changes_is_seen(store: Store, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "in_stretches"), [(0, False), (1, True), (2, True)])
+def test_any_course_of_changes_is_seen(
+    store: Store, seed: int, in_stretches: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file's reader keeps what it read; another client writes in between."""
+    if in_stretches:
+        monkeypatch.setattr(stretches, "ROWS", 3)
+        monkeypatch.setattr(reader, "_FEW_STUDIES", 0)
     for step in steps(store, seed, 14):
         step()
         expected = truth(store)
@@ -244,6 +249,33 @@ def test_nothing_is_read_where_nothing_changed(
     pd.testing.assert_frame_equal(runs(store.uri, "one"), before)
     with pytest.raises(pytest.fail.Exception, match="read again"):
         runs(store.uri, "one", refresh=True)
+
+
+def test_only_the_studies_that_changed_are_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "ROWS", 1)
+    monkeypatch.setattr(reader, "_FEW_STUDIES", 0)
+    made = {name: store.add(name) for name in STUDIES}
+    whole = runs(store.uri, list(STUDIES))
+    asked: list[list[str]] = []
+    contents = File.contents
+
+    def watch(self: File, experiments: Sequence[str]) -> Any:
+        asked.append(list(experiments))
+        return contents(self, experiments)
+
+    monkeypatch.setattr(File, "contents", watch)
+    store.tell(made["two"], 0.77)
+    after = runs(store.uri, list(STUDIES))
+    assert asked == [[store.ids["two"]]]
+    changed = {
+        s for s in STUDIES if not whole[whole["study"] == s].equals(after[after["study"] == s])
+    }
+    assert changed == {"two"}
+    store.delete(made["one"])
+    assert "one" not in set(runs(store.uri, list(STUDIES))["study"])
+    assert asked[1:] == [[store.ids["one"]]]
 
 
 def test_a_failed_trial_gets_no_score_from_a_metric(store: Store) -> None:
