@@ -1,12 +1,14 @@
 """A study on several nodes while whatever it needs is killed, and what is left of it afterwards.
 
-    python tests/end_to_end/chaos.py --seeds 1 2 3
+    python tests/end_to_end/chaos.py --seeds 1 2 3 [--apart]
 
 For each seed: a Ray of a head and three nodes, an MLflow server over PostgreSQL, a study of 120
 trials, and 20 kills (-9) of drivers, engines, nodes, the MLflow server and PostgreSQL, in an order
-and at moments that the seed draws. A driver that ended is started again by the same command, and
-nodes and servers come back after seconds. Then everything is compared with the same study that was
-left alone. Prints a line for each seed, as JSON; the exit status is 1 if anything was not right.
+and at moments that the seed draws. With `--apart` (root only) each node has a network namespace
+and an address of its own, and links are cut as well. A driver that ended is started again by the
+same command, and nodes and servers come back after seconds. Then everything is compared with the
+same study that was left alone. Prints a line for each seed, as JSON; the exit status is 1 if
+anything was not right.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from nodes import ROOT, Nodes
+from nodes import ROOT, Network, Nodes, can_be_apart
 from processes import SECONDS, end_all, processes_of
 from servers import MISSING, Servers, are_here
 
@@ -40,6 +42,7 @@ from ablate.tracking.client import Client, Run
 
 NUM_NODES = 3
 KINDS = {"engine": 7, "driver": 5, "node": 3, "web": 3, "database": 2}
+KINDS_APART = {"engine": 6, "driver": 5, "node": 3, "cut": 2, "web": 2, "database": 2}
 """What is killed -> how often of 20 times."""
 
 STUDY: dict[str, Any] = {
@@ -70,6 +73,7 @@ class Chaos:
         num_seeds: of each of the four arms.
         num_kills: altogether.
         pack: trials that share an engine.
+        network: that nodes are kept apart in, if they are.
         killed: what was killed so far.
         drivers: how often the command was started.
         exits: exit statuses of drivers that ended by themselves.
@@ -80,13 +84,14 @@ class Chaos:
     num_seeds: int = 30
     num_kills: int = 20
     pack: int = 1
+    network: Network | None = None
     killed: list[str] = field(default_factory=list)
     drivers: int = 0
     exits: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.draws = random.Random(self.seed)
-        self.nodes = Nodes(self.place)
+        self.nodes = Nodes(self.place, self.network)
         self.file = self.place / "chaos.yaml"
         self.file.write_text(json.dumps({**STUDY, "confirm": {"seeds": self.num_seeds}}))
         self.journal = self.place / "store" / "chaos" / "journal"
@@ -110,18 +115,23 @@ class Chaos:
             elif kind == "engine":
                 self._kill_engine()
             elif kind == "node":
-                self.nodes.kill(self.draws.choice(sorted(set(self.nodes.running) - {"head"})))
+                self.nodes.kill(self.draws.choice(self.nodes.workers()))
                 time.sleep(self.draws.uniform(0.5, 3))
-                self.nodes.add()
+            elif kind == "cut":
+                name = self.draws.choice(self.nodes.workers())
+                self.nodes.connect(name, up=False)
+                time.sleep(self.draws.uniform(2, 40))
+                self.nodes.connect(name, up=True)
             else:
                 servers.kill(kind)
                 time.sleep(self.draws.uniform(0.5, 3))
                 servers.start_database() if kind == "database" else servers.start_web()
+            self.nodes.refill(NUM_NODES)
         self._until_over(driver, servers)
 
     def _plan(self) -> Iterator[tuple[str, int]]:
         """What is killed, and after how many trials have finished."""
-        kinds = list(Counter(KINDS).elements())
+        kinds = list(Counter(KINDS if self.network is None else KINDS_APART).elements())
         self.draws.shuffle(kinds)
         kinds = (kinds * -(-self.num_kills // len(kinds)))[: self.num_kills]
         most = int(0.9 * self.num_trials)
@@ -273,14 +283,16 @@ def folder(prefix: str) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def told(seed: int, alone: State, num_seeds: int, num_kills: int, pack: int = 1) -> dict[str, Any]:
+def told(
+    seed: int, alone: State, num_seeds: int, num_kills: int, *, pack: int = 1, apart: bool = False
+) -> dict[str, Any]:
     """Run one seed; what was killed, how long it took, and what is wrong."""
     began = time.monotonic()
-    with folder("pg-") as beside, folder("ch-") as place:
+    with folder("pg-") as beside, folder("ch-") as place, network(apart) as between:
         servers = Servers(beside)
         servers.start()
         try:
-            chaos = Chaos(place, seed, num_seeds, num_kills, pack)
+            chaos = Chaos(place, seed, num_seeds, num_kills, pack, between)
             chaos.run(servers)
             return {
                 "seed": seed,
@@ -295,6 +307,17 @@ def told(seed: int, alone: State, num_seeds: int, num_kills: int, pack: int = 1)
             servers.end()
 
 
+@contextmanager
+def network(apart: bool) -> Iterator[Network | None]:
+    """One for the time of a study, if it is wanted."""
+    made = Network() if apart else None
+    try:
+        yield made
+    finally:
+        if made is not None:
+            made.end()
+
+
 def main() -> int:
     """Run the seeds that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -302,15 +325,18 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=120, help="a multiple of 4")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--pack", type=int, default=1, help="above 1 scores are not compared")
+    parser.add_argument("--apart", action="store_true", help="a network namespace for each node")
     given = parser.parse_args()
     if not are_here():
         parser.error(MISSING)
+    if given.apart and not can_be_apart():
+        parser.error("--apart makes network namespaces, which this user may not")
     num_seeds = given.trials // 4
     with folder("alone-") as place:
         alone = undisturbed(place, num_seeds)
     faults = 0
     for seed in given.seeds:
-        one = told(seed, alone, num_seeds, given.kills, given.pack)
+        one = told(seed, alone, num_seeds, given.kills, pack=given.pack, apart=given.apart)
         faults += len(one["faults"])
         sys.stdout.write(json.dumps(one) + "\n")
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +10,71 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processes import SECONDS, free_port, until
+from processes import SECONDS, free_port, offspring, until
 
 ROOT = Path(__file__).parents[2]
+
+
+class Network:
+    """A bridge of this machine, and behind it a network namespace for each node.
+
+    To be made by root. Nodes that are kept apart so see nothing of one another but through their
+    own addresses; and a node's link can be cut.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"ab{os.getpid() % 10**6}"
+        self.numbers: list[int] = []
+        ip("link", "add", self.name, "type", "bridge")
+        ip("address", "add", f"{self.address(0)}/24", "dev", self.name)
+        ip("link", "set", self.name, "up")
+
+    def address(self, number: int) -> str:
+        """Of a node; the head is number 0, which stays with whoever made the network."""
+        return f"10.177.0.{number + 1}"
+
+    def enter(self, number: int) -> list[str]:
+        """What a node's command line begins with; makes its namespace."""
+        space, outside, inside = f"{self.name}n{number}", self._link(number), "eth0"
+        ip("netns", "add", space)
+        self.numbers.append(number)
+        ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", space)
+        ip("link", "set", outside, "master", self.name, "up")
+        within = ("-n", space)
+        ip(*within, "address", "add", f"{self.address(number)}/24", "dev", inside)
+        for device in ("lo", inside):
+            ip(*within, "link", "set", device, "up")
+        return ["ip", "netns", "exec", space]
+
+    def connect(self, number: int, *, up: bool) -> None:
+        """Plug a node's cable in, or pull it out."""
+        ip("link", "set", self._link(number), "up" if up else "down")
+
+    def end(self) -> None:
+        for number in self.numbers:
+            with suppress(subprocess.CalledProcessError):
+                ip("link", "delete", self._link(number))
+            with suppress(subprocess.CalledProcessError):
+                ip("netns", "delete", f"{self.name}n{number}")
+        ip("link", "delete", self.name)
+
+    def _link(self, number: int) -> str:
+        return f"{self.name}v{number}"
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def can_be_apart() -> bool:
+    """Whether this process may make network namespaces."""
+    if os.getuid() or shutil.which("ip") is None:
+        return False
+    try:
+        Network().end()
+    except subprocess.CalledProcessError:
+        return False
+    return True
 
 
 @dataclass
@@ -20,11 +83,13 @@ class Nodes:
 
     Attributes:
         place: a short folder for Ray's sockets and of every process's temporary files.
+        network: that nodes are kept apart in; None for addresses of the loopback interface.
         port: of the head.
         running: name of a node -> its process; the head is `head`.
     """
 
     place: Path
+    network: Network | None = None
     port: int = field(default_factory=free_port)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     token: str = field(default_factory=lambda: secrets.token_hex(32))
@@ -32,7 +97,7 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self._ip(0)}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -64,19 +129,39 @@ class Nodes:
         return name
 
     def kill(self, name: str) -> None:
-        """As a machine that is switched off: Ray's own processes of the node first."""
+        """As a machine that is switched off: all that it started, wherever it belongs by now."""
         process = self.running.pop(name)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in (process.pid, *offspring(process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait(30)
+
+    def workers(self) -> list[str]:
+        """Nodes that are there."""
+        return sorted(n for n, p in self.running.items() if n != "head" and p.poll() is None)
+
+    def refill(self, count: int) -> None:
+        """Replace those that have gone: a node that was cut off too long ends itself."""
+        for _ in range(count - len(self.workers())):
+            self.add()
+
+    def connect(self, name: str, *, up: bool) -> None:
+        """Plug a node's cable in, or pull it out."""
+        assert self.network is not None
+        self.network.connect(int(name.removeprefix("node")), up=up)
 
     def end(self) -> None:
         for name in reversed(list(self.running)):
             self.kill(name)
 
+    def _ip(self, number: int) -> str:
+        return f"127.0.0.{number + 1}" if self.network is None else self.network.address(number)
+
     def _start(self, name: str, *flags: str) -> None:
-        line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block",
-                f"--node-ip-address=127.0.0.{self.started + 1}",
+        number = 0 if name == "head" else self.started
+        enter = self.network.enter(number) if self.network is not None and number else []
+        line = [*enter, sys.executable, "-m", "ray.scripts.scripts", "start", "--block",
+                f"--node-ip-address={self._ip(number)}",
                 "--object-store-memory=100000000", *flags]  # fmt: skip
         with (self.place / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(

@@ -1,7 +1,9 @@
 """A team's MLflow server over PostgreSQL: many drivers, names that clash, servers that go away."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -13,6 +15,7 @@ import pytest
 from processes import SECONDS, end_all, until
 from servers import MISSING, Servers, are_here
 
+from ablate import journal
 from ablate.tracking import Owner, Tracker, Writer
 from ablate.tracking.client import Client, Run
 
@@ -20,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ablate" / "tracking"))
 
 from tracked_stories import CELL, Story, spec  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 DRIVERS = 8
 TRIALS = 4
+SECRET = "geheim-4711"
 
 pytestmark = [
     pytest.mark.slow,  # Two minutes of servers that are killed and come back.
@@ -119,6 +124,50 @@ def test_drivers_of_many_studies_share_a_server_that_is_killed(
         assert {run.status for run in found} == {"FINISHED"}
         assert {run.tags["ablate.study"] for run in found} == {name}
         assert len(found) == TRIALS + 2, "its trials, its cell and itself"
+
+
+def test_eight_drivers_at_once_see_no_others_runs_and_tell_no_secret(
+    servers: Servers, client: Client, tmp_path: Path
+) -> None:
+    """Each a process of its own, with a password that the server does not ask for."""
+    place = servers.uri.replace("http://", f"http://me:{SECRET}@")
+    names = [f"driver-{number}" for number in range(DRIVERS)]
+    drivers = [started(tmp_path / name, name, place) for name in names]
+    said = [driver.communicate(timeout=SECONDS) for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0] * DRIVERS, said
+    for name in names:
+        state = journal.fold(journal.read(tmp_path / name / "store" / name / "journal"))
+        assert {trial.status for trial in state.trials.values()} == {"finished"}
+        assert set(trials(client, name)) == set(state.trials)
+        found = runs(client, name)
+        assert len(found) == len(state.trials) + 2
+        assert {run.status for run in found} == {"FINISHED"}
+        assert {run.tags["ablate.study"] for run in found} == {name}
+    assert SECRET not in "".join(part for both in said for part in both)
+    files = [path for root in (tmp_path, servers.place) for path in root.rglob("*")]
+    assert [p for p in files if p.is_file() and SECRET.encode() in p.read_bytes()] == []
+
+
+def started(place: Path, name: str, uri: str) -> "subprocess.Popen[str]":
+    place.mkdir()
+    keys = {
+        "study": name,
+        "tasks": ["tiny_acceptability"],
+        "backbones": ["tiny"],
+        "targets": ["query", "value"],
+        "arms": [{"method": "lora", "rank": 4}],
+        "train": {"steps": 4, "batch_size": 8, "max_length": 24, "learning_rate": 1e-3},
+        "confirm": {"seeds": 3},
+    }
+    (place / "study.yaml").write_text(json.dumps(keys))
+    line = [
+        sys.executable, str(ROOT / "ablate_peft.py"), "run", str(place / "study.yaml"),
+        "--store", str(place / "store"), "--tracking-uri", uri, "--in-process", "--device", "cpu",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(place)},
+    )  # fmt: skip
 
 
 def test_two_stores_with_a_study_of_one_name_keep_apart(
