@@ -12,4 +12,5 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: with several processes none is left alone with them at the end."""
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+    ranks = {"end_to_end": 0, "training": 1}
+    items.sort(key=lambda item: min(ranks.get(part, len(ranks)) for part in item.path.parts))

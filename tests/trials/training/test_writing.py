@@ -52,11 +52,12 @@ def test_a_pack_writes_what_each_member_writes_alone(
     assert runs, "nothing was written"
 
 
-@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize("no_repeat", [0, 2])
+@pytest.mark.parametrize("beams", [1, 4, 10])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_side_of_the_padding_changes_no_text(family: str, beams: int) -> None:
+def test_the_side_of_the_padding_changes_no_text(family: str, beams: int, no_repeat: int) -> None:
     backbone = small_writer(family)
-    how = Generation(max_new_tokens=8, beams=beams)
+    how = Generation(max_new_tokens=8, beams=beams, no_repeat_ngram=no_repeat)
     data = prompts_of(how, start_id=backbone.start_id)
     assert len(set(map(len, data.input_ids))) > 1
     right, on_left = (write(backbone, [0], data, how, padded_left=side) for side in (False, True))
