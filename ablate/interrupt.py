@@ -27,12 +27,16 @@ class Interrupt:
 
 @contextmanager
 def heard() -> Iterator[Interrupt]:
-    """Hear of Ctrl-C instead of being ended by it, once; outside the main thread, of nothing."""
+    """Hear of Ctrl-C instead of being ended by it, once; outside the main thread, of nothing.
+
+    A signal that the process was started to ignore, as in the background of a script, stays so.
+    """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: found for number, found in before.items() if found != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -43,7 +47,7 @@ def heard() -> Iterator[Interrupt]:
         interrupt.reason = "Ctrl-C" if number == signal.SIGINT else "asked to terminate"
         sys.stderr.write("stopping when what trains reports next; Ctrl-C again stops now\n")
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, first)
     try:
         yield interrupt

@@ -64,8 +64,14 @@ def forget(folder: StudyFolder) -> None:
 
 
 def interrupt() -> None:
-    """As Ctrl-C twice does; a job of a Ray cluster is born with that signal blocked."""
+    """As Ctrl-C twice does; a job of a Ray cluster is born with that signal blocked.
+
+    In the background of a script it is born to ignore it.
+    """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        with suppress(ValueError):  # Outside the main thread nothing can be done about it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in range(2):  # While a run hears the first, that only drains it.
         signal.raise_signal(signal.SIGINT)
 

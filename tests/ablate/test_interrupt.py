@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from ablate.resolve import Resolved
 from ablate.runner import Options
 
 ALONE = Options(in_process=True, tracking=False)
+
+
+@pytest.fixture(autouse=True)
+def _usual() -> Iterator[None]:
+    """As in the foreground, wherever the tests run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: signal.Signals) -> None:
@@ -38,6 +47,14 @@ def test_the_first_is_heard_and_the_second_stops(
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with heard() as interrupt:
+        send(signal.SIGINT)
+        assert interrupt.reason is None
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_handlers_are_put_back_where_nobody_interrupts() -> None:

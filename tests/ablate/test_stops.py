@@ -79,12 +79,17 @@ def test_a_file_that_is_no_request_asks_nothing(tmp_path: Path, text: str) -> No
     assert listener(folder, []).heard() is None
 
 
-def test_the_end_reaches_a_process_in_which_the_signal_is_blocked() -> None:
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_the_end_reaches_a_process_in_which_the_signal_is_blocked(is_ignored: bool) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(
+        signal.SIGINT, signal.SIG_IGN if is_ignored else signal.default_int_handler
+    )
     try:
         with pytest.raises(KeyboardInterrupt):
             stops.interrupt()
     finally:
+        signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
