@@ -75,9 +75,8 @@ def _print(rows: list[dict[str, Any]], choice: "Choice") -> None:
 
 
 def _write(keys: Mapping[str, Any], path: Path, rows: list[dict[str, Any]]) -> None:
-    import yaml
-
     from ablate.store import write_text
+    from trials import yaml
 
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"--study {path}: expected a file that ends in .yaml")
@@ -87,6 +86,6 @@ def _write(keys: Mapping[str, Any], path: Path, rows: list[dict[str, Any]]) -> N
         f"#   {row['label']} on {row['task']}: {row['metric']} {row['mean']} over {row['n']} seeds"
         for row in rows
     )
-    text = yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.dump(dict(keys))
     header = "# The same trials as those that were confirmed before; they scored\n"
     write_text(path, header + "\n".join(told) + "\n" + text)
