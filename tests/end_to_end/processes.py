@@ -37,21 +37,6 @@ def processes_of(place: Path) -> dict[int, str]:
     return found
 
 
-def offspring(pid: int) -> list[int]:
-    """The processes that one has started, and those that they have."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-            children.setdefault(int(parent), []).append(int(entry.name))
-    found: list[int] = []
-    due = [pid]
-    while due:
-        due = [child for parent in due for child in children.get(parent, ())]
-        found += due
-    return found
-
-
 def end_all(place: Path) -> None:
     """End, by id, every process that was started with this folder for its temporary files."""
     for _ in range(3):
