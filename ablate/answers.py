@@ -139,10 +139,9 @@ def write_answers_by(
     data = tally.frame(plan, state, resolved.facts)
     document = analyse(
         data,
-        comparisons=registered.unregistered(plan, data),
+        comparisons=registered.unregistered(plan, data, margin),
         claims=(),
         level=plan.study.level,
-        margin=margin,
         rng=np.random.default_rng(SEED_OF_RESAMPLING),
         metric=metric,
     ).to_json()

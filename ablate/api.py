@@ -199,6 +199,7 @@ class Ablation:
             )
         uri = runner.shown_uri(self.profile)
         if metric is not None:
+            _require_margin(margin)
             return answers.write_answers_by(
                 metric, self.resolved, uri, self.folder, state, to, margin
             )
@@ -370,8 +371,7 @@ def _analysed(
 
     if not 0.5 < level < 1:
         raise UserError(f"--level must be between 0.5 and 1, but got {level}")
-    if margin is not None and not margin > 0:
-        raise UserError(f"--margin must be above 0, but got {margin}")
+    _require_margin(margin)
     if data.empty:
         raise UserError("the table has no rows")
     chosen = list(baselines) or [{"arm": str(data["arm"].iloc[0])}]
@@ -384,6 +384,11 @@ def _analysed(
         rng=np.random.default_rng(rounds.SEED_OF_RESAMPLING),
         metric=metric,
     ).to_json()
+
+
+def _require_margin(margin: float | None) -> None:
+    if margin is not None and not margin > 0:
+        raise UserError(f"--margin must be above 0, but got {margin}")
 
 
 def _lists(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,11 +65,17 @@ def comparisons(plan: Plan, state: State, frame: pd.DataFrame) -> list[Compariso
     return list(found.values())
 
 
-def unregistered(plan: Plan, frame: pd.DataFrame) -> list[Comparison]:
+def unregistered(plan: Plan, frame: pd.DataFrame, margin: float | None) -> list[Comparison]:
     """The plan's comparisons asked of another metric than they were registered for.
 
     They are exploratory, no claim is ruled on, and what is in the primary metric's unit has no
-    meaning: gains under the null hypothesis, and margins.
+    meaning: gains under the null hypothesis, and the study's own margins.
+
+    Args:
+        plan: of the study.
+        frame: its results, by which a side's best arm is picked.
+        margin: in the other metric's unit: each difference of means is asked whether it lies
+            within it as well.
     """
     registry = _Registry(plan, frame)
     planned = [item for item in plan.comparisons if item.kind != "equivalence" and not item.by]
@@ -78,7 +84,13 @@ def unregistered(plan: Plan, frame: pd.DataFrame) -> list[Comparison]:
     for one in made:
         key = (one.task, one.backbone, one.treatment, one.control, one.kind, one.pick)
         asked.setdefault(key, replace(one, confirmatory=False, claim_id=None, margin=None))
-    return list(asked.values())
+    found = list(asked.values())
+    means = [one for one in found if one.kind == "mean"] if margin is not None else []
+    return found + [
+        replace(one, id=f"{one.id}/equivalence", kind="equivalence", margin=margin,
+                family=f"{one.family}: equivalence")
+        for one in means
+    ]  # fmt: skip
 
 
 def claims(plan: Plan) -> list[Claim]:

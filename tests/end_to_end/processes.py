@@ -25,22 +25,12 @@ def until(so: Callable[[], object], what: str) -> None:
         time.sleep(0.2)
 
 
-def processes_of(place: Path) -> dict[int, str]:
-    """Processes with this folder for their temporary files -> their command lines."""
-    name = f"TMPDIR={place}\0".encode()
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if name in (entry / "environ").read_bytes() + b"\0":
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                found[int(entry.name)] = line.decode(errors="replace").strip()
-    return found
-
-
 def end_all(place: Path) -> None:
     """End, by id, every process that was started with this folder for its temporary files."""
+    name = f"TMPDIR={place}\0".encode()
     for _ in range(3):
-        for pid in processes_of(place):
+        for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                if name in (entry / "environ").read_bytes() + b"\0":
+                    os.kill(int(entry.name), signal.SIGKILL)
         time.sleep(0.2)

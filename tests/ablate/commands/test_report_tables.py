@@ -175,9 +175,7 @@ def test_several_metrics_need_a_primary_one(report: Report, refused: Callable[..
     assert (document["metric"], of(document)["n"]) == ("acc", 6)
 
 
-def test_another_metric_in_the_place_of_the_primary_one(
-    report: Report, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_another_metric_in_the_place_of_the_primary_one(report: Report, tmp_path: Path) -> None:
     data = runs().assign(status="finished")
     accuracy, f1 = data.assign(metric="acc"), data.assign(metric="f1")
     f1["score"] += (f1["method"] == "shim") * 5.0
