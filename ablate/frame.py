@@ -168,6 +168,10 @@ def load(path: Path) -> pd.DataFrame:
         with path.open("rb") as file:
             first = file.readline()
         if first.startswith(b"PAR1"):
+            from pyarrow import parquet
+
+            # Else damaged values are met only when somebody looks at them.
+            parquet.read_table(path).validate(full=True)
             return pd.read_parquet(path)
         separator = max(b",;\t", key=first.count)
         return pd.read_csv(path, sep=chr(separator), keep_default_na=False, na_values=[""])

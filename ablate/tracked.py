@@ -65,8 +65,8 @@ def tracked(
         interrupted = state.ended == "stopped" or state.ended is None
     finally:
         at_once = isinstance(sys.exc_info()[1], KeyboardInterrupt)
-        patience = AWAY_SECONDS if writer.problems or at_once else CLOSING_SECONDS
-        complete = writer.close(patience, interrupted=interrupted)
+        patience = AWAY_SECONDS if at_once else CLOSING_SECONDS
+        complete = writer.close(patience, away=AWAY_SECONDS, interrupted=interrupted)
         if not complete:
             reason = "; ".join(writer.problems) or "it is slow"
             sys.stderr.write(

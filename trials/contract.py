@@ -47,6 +47,23 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Training:
+    """A training to its end.
+
+    Attributes:
+        backbone: what it was given; a method of a library has changed a copy of it.
+        member: as it ended.
+        states: after each step, to continue from.
+        ranks: the total rank before the first step and after each; None of a method without.
+    """
+
+    backbone: Backbone
+    member: Member
+    states: Sequence[Any]
+    ranks: Sequence[float | None]
+
+
+@dataclass(frozen=True)
 class Contract:
     """The checks of one method with one set of hyperparameters.
 
@@ -64,7 +81,7 @@ class Contract:
 
     @cached_property
     def spec(self) -> TrialSpec:
-        """A trial of the method: 12 steps, warm-up, dropout and accumulation on."""
+        """A trial of the method: 8 steps, warm-up, dropout and accumulation on."""
         return TrialSpec(
             task="contract",
             backbone="small",
@@ -72,7 +89,7 @@ class Contract:
             hyperparameters=self.hyperparameters,
             targets=self.targets,
             recipe=Recipe(
-                steps=12,
+                steps=8,
                 batch_size=4,
                 accumulate=2,
                 learning_rate=5e-3,
@@ -93,11 +110,25 @@ class Contract:
         """A member that has not trained yet."""
         return Member(dataclasses.replace(self.spec, **changes), backbone, examples())
 
-    def trained(self, backbone: Backbone, steps: int = 6) -> Member:
-        """A member after some steps."""
+    @cached_property
+    def training(self) -> "Training":
+        """A whole training in float32, for every check that only looks at one."""
+        return self._train(self.backbone())
+
+    @cached_property
+    def exact_training(self) -> "Training":
+        """A whole training in the precision in which two ways must agree."""
+        return self._train(self.backbone(self._exactly[0]))
+
+    def _train(self, backbone: Backbone) -> "Training":
         member = self.member(backbone)
-        _train(member, steps)
-        return member
+        states, ranks = [], [member.curves().get(RANKS)]
+        with Pack(member.backbone) as pack:
+            while not member.done:
+                pack.step([member])
+                states.append(member.state())
+                ranks.append(member.curves().get(RANKS))
+        return Training(backbone, member, states, ranks)
 
     def check_start(self) -> None:
         """At step 0 the adapted model is the backbone, unless the paper says otherwise."""
@@ -133,11 +164,9 @@ class Contract:
 
     def check_ownership(self) -> None:
         """Only the trial's own trained parameters change; frozen ones and the backbone never."""
-        backbone = self.backbone()
-        before = {k: v.clone() for k, v in backbone.model.state_dict().items()}
-        fresh = self.member(backbone)
-        member = self.trained(backbone)
-        after = backbone.model.state_dict()
+        member, fresh = self.training.member, self.member(self.backbone())
+        before = self.backbone().model.state_dict()
+        after = self.training.backbone.model.state_dict()
         _require(all(torch.equal(before[k], after[k]) for k in before), "the backbone has changed")
         buffers = member.method.buffers()
         for name, tensor in member.parameters.frozen.items():
@@ -149,8 +178,7 @@ class Contract:
 
     def check_saving(self) -> None:
         """Saved and loaded, the adapter gives the same outputs."""
-        backbone = self.backbone()
-        member = self.trained(backbone)
+        member, backbone = self.training.member, self.training.backbone
         with tempfile.TemporaryDirectory() as name:
             tensors = {**member.parameters.trained, **member.parameters.frozen}
             checkpoint.write(Path(name) / "adapter.safetensors", tensors, {})
@@ -163,32 +191,19 @@ class Contract:
 
         A method that grows or prunes is interrupted in the middle of it.
         """
-        backbone = self.backbone()
-        whole, second = (self.member(backbone) for _ in range(2))
-        states, ranks = [], []
-        with Pack(whole.backbone) as pack:
-            while not whole.done:
-                pack.step([whole])
-                states.append(whole.state())
-                ranks.append(whole.curves().get(RANKS))
-        done = interrupted(ranks)
-        second.restore(*states[done - 1])
-        _train(second, len(states) - done)
-        _require(
-            torch.equal(whole.parameters.values, second.parameters.values),
-            f"parameters differ by {_gap(whole.parameters.values, second.parameters.values):.1e}",
-        )
+        whole = self.training
+        second = self.member(self.backbone())
+        second.restore(*whole.states[interrupted(whole.ranks[1:]) - 1])
+        with Pack(second.backbone) as pack:
+            while not second.done:
+                pack.step([second])
+        one, other = whole.member.parameters.values, second.parameters.values
+        _require(torch.equal(one, other), f"parameters differ by {_gap(one, other):.1e}")
 
     def check_budget(self) -> None:
         """Ranks keep within the budget: at the end it is met at most, before never exceeded."""
-        member = self.member(self.backbone())
-        budget = self.hyperparameters.get("rank", 0) * len(member.sites)
-        ranks = [member.curves().get(RANKS)]
-        with Pack(member.backbone) as pack:
-            while ranks[0] is not None and not member.done:
-                pack.step([member])
-                ranks.append(member.curves()[RANKS])
-        of_step = [rank for rank in ranks if rank is not None]
+        budget = self.hyperparameters.get("rank", 0) * len(self.training.member.sites)
+        of_step = [rank for rank in self.training.ranks if rank is not None]
         if not of_step:
             return
         _require(of_step[-1] <= budget, f"{of_step[-1]:g} ranks at the end, {budget} are allowed")
@@ -205,9 +220,8 @@ class Contract:
 
         A method that declares not to merge is refused by name.
         """
-        dtype, limit = self._exactly
-        backbone = self.backbone(dtype)
-        member = self.trained(backbone)
+        _, limit = self._exactly
+        member, backbone = self.exact_training.member, self.exact_training.backbone
         if not member.method.merges:
             self._refuses(lambda: export.merge(member, backbone))
             return
@@ -223,8 +237,7 @@ class Contract:
         from peft import PeftModel
 
         dtype, limit = self._exactly
-        backbone = self.backbone(dtype)
-        member = self.trained(backbone)
+        member, backbone = self.exact_training.member, self.exact_training.backbone
         if not member.method.exports:
             self._refuses(lambda: export.to_peft(member, backbone, "small", Path("nowhere")))
             return
@@ -250,17 +263,14 @@ class Contract:
         """
         if not catalogue.packs(self.method):
             return
-        backbone = self.backbone(torch.float64)
-        alone = self.member(backbone)
+        alone, backbone = self.exact_training.member, self.exact_training.backbone
         packed = self.member(backbone)
         company = [
             self.member(backbone, seed=11),
             Member(_companion(self.spec), backbone, examples()),
         ]
         with Pack(backbone) as pack:
-            for _ in range(12):
-                pack.step([alone])
-            for _ in range(12):
+            while not packed.done:
                 pack.step([company[0], packed, company[1]])
         gap = _gap(alone.parameters.values, packed.parameters.values)
         _require(gap <= 1e-11, f"parameters differ by {gap:.1e} from those of the trial alone")
@@ -362,12 +372,6 @@ def _over_sites(name: str, backbone: Backbone) -> str:
         return name
     paths = [p for p, _ in backbone.model.named_modules() if p and path.startswith(f"{p}.")]
     return path.removeprefix(f"{max(paths, key=len, default='')}.")
-
-
-def _train(member: Member, steps: int) -> None:
-    with Pack(member.backbone) as pack:
-        for _ in range(steps):
-            pack.step([member])
 
 
 def _outputs(member: Member) -> Tensor:

@@ -84,7 +84,8 @@ class Connection:
         self.forks: Server | None = None
         self.nodes: Nodes | None = None
         # With an address or a connection of someone else's, jobs may run on other machines.
-        is_alone = profile.places == 1 or (profile.places is None and profile.device != "cuda")
+        on_gpus = profile.device == "cuda" or bool(profile.gpus)
+        is_alone = profile.places == 1 or (profile.places is None and not on_gpus)
         if self._is_ours and profile.address is None and is_alone:
             # First of all, for its imports take as long as all that follows.
             self.forks = Server(self._scratch, backbone, places)

@@ -1,4 +1,8 @@
-"""The process that holds a device and a backbone and trains the trials that visit it."""
+"""The process that holds a device and a backbone and trains the trials that visit it.
+
+Ray loads this class wherever there is a handle to it, in the driver and in every job. So nothing
+here imports torch but the methods that run in the engine's own process.
+"""
 
 import asyncio
 import json
@@ -10,12 +14,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ray
-import torch
 
-from ablate.sweep.stay import message, on_given_device
+from ablate.sweep.visit import message, on_given_device
 from trials.forkserver import Message
 from trials.places import Assignment
-from trials.training.engine import Engine
 
 
 class Told(NamedTuple):
@@ -41,6 +43,8 @@ class Told(NamedTuple):
 
 
 def _memory() -> tuple[int | None, int | None]:
+    import torch
+
     if not torch.cuda.is_initialized():
         return None, None
     return torch.cuda.memory_reserved(), torch.cuda.mem_get_info()[1]
@@ -55,6 +59,8 @@ class EngineActor:
         Args:
             capacity: places; None for what the device's memory holds.
         """
+        from trials.training.engine import Engine
+
         self._engine = Engine(capacity)
         gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         device = f"gpu {','.join(gpus)}" if gpus else "cpu"

@@ -1,10 +1,9 @@
-"""A trial that is trained by its job's own process, and what an engine's messages carry."""
+"""A trial that is trained by its job's own process."""
 
-from ablate.sweep.visit import has_gpu, placed
-from trials import forkserver
+from ablate.sweep.visit import message, on_given_device
 from trials.forkserver import Message
 from trials.places import Assignment
-from trials.training.engine import Event, train
+from trials.training.engine import train
 
 
 class OwnStay:
@@ -20,13 +19,3 @@ class OwnStay:
     def leave(self) -> None:
         """Leave the backbone to the next trial."""
         self._events.close()
-
-
-def message(event: Event) -> Message:
-    """An engine's event as JSON types, with where it happened."""
-    return placed(forkserver.message(event))
-
-
-def on_given_device(assignment: Assignment) -> Assignment:
-    """Put the trial on the device that Ray gave this process."""
-    return forkserver.on_given_device(assignment, has_gpu=has_gpu())

@@ -4,14 +4,18 @@ import functools
 import json
 import time
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import ray
 from ray.exceptions import RayActorError
 
+from trials import forkserver
 from trials.forkserver import Died, Message, Visitor
 from trials.places import Assignment
 from trials.spec import TrialResult
+
+if TYPE_CHECKING:
+    from trials.training.engine import Event
 
 DEATHS = 3
 """A trial whose engine dies this often under it, and gets no further in between, has crashed."""
@@ -131,6 +135,16 @@ class SharedStay:
 def has_gpu() -> bool:
     """Whether Ray gave this process a GPU."""
     return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
+
+
+def on_given_device(assignment: Assignment) -> Assignment:
+    """Put the trial on the device that Ray gave this process."""
+    return forkserver.on_given_device(assignment, has_gpu=has_gpu())
+
+
+def message(event: "Event") -> Message:
+    """An engine's event as JSON types, with where it happened."""
+    return placed(forkserver.message(event))
 
 
 def placed(told: Message) -> Message:

@@ -63,7 +63,7 @@ class Writer:
         self._tracker: Tracker | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._deadline = float("inf")
+        self._deadline = self._away = float("inf")
         self._interrupted = False
         self._is_done = False
         self._is_away = False
@@ -78,11 +78,14 @@ class Writer:
         """The state has changed; to be called after each change."""
         self._wake.set()
 
-    def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> bool:
+    def close(
+        self, timeout: float = 60.0, *, away: float = 60.0, interrupted: bool = False
+    ) -> bool:
         """Send the last state and end the runs.
 
         Args:
             timeout: seconds to wait for the store.
+            away: seconds to wait from when it does not answer, if that is sooner.
             interrupted: the study did not come to its end.
 
         Returns:
@@ -90,7 +93,7 @@ class Writer:
             `Tracker.sync` sends the rest.
         """
         self._interrupted = interrupted
-        self._deadline = time.monotonic() + timeout
+        self._deadline, self._away = time.monotonic() + timeout, away
         self._closing.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -114,6 +117,8 @@ class Writer:
             if failures:
                 self._wake.set()
         while not (self._attempt() and self._finish()):
+            if self._is_away:
+                self._deadline = min(self._deadline, time.monotonic() + self._away)
             if time.monotonic() + _LAST_PAUSE > self._deadline:
                 return
             time.sleep(_LAST_PAUSE)

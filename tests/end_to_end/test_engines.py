@@ -93,7 +93,7 @@ def train():
         "free": until(lambda: ray.available_resources().get("CPU") == whole["CPU"]),
     }
 
-with cluster.connected(Profile(cpus=2)) as connection:
+with cluster.connected(Profile(cpus=2, pack="4")) as connection:
     connection.wait()
     if name == "killed":
         (place / "kill").touch()

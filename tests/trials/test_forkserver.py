@@ -23,6 +23,7 @@ from trials.training import checkpoint
 from trials.training.engine import train
 from trials.training.run import ADAPTER
 
+PLACES = Places(data=(os.environ["ABLATE_DATA"],))
 ENDS = 20.0
 """Seconds within which a process is gone that has to go."""
 
@@ -39,15 +40,13 @@ def assignment(folder: Path, seed: int = 0, steps: int = 4, **changes: Any) -> A
         seed=seed,
         stage="confirm",
     )
-    made = Assignment(
-        spec=spec, task=spec.task, backbone="tiny", places=Places(), folder=str(folder)
-    )
+    made = Assignment(spec=spec, task=spec.task, backbone="tiny", places=PLACES, folder=str(folder))
     return dataclasses.replace(made, **changes)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(str(tmp_path_factory.mktemp("s")), "tiny", Places())
+    made = Server(str(tmp_path_factory.mktemp("s")), "tiny", PLACES)
     yield made
     made.close()
 

@@ -57,6 +57,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Jobs]:
     module = pytest.importorskip("ablate.sweep.jobs")
     Jobs.submitted, Jobs.answer = [], ("RUNNING", "", None)
     monkeypatch.setattr(module, "Jobs", Jobs)
+    monkeypatch.delenv("ABLATE_DATA", raising=False)  # which would be passed on
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "ABLATE_STORE"):
         monkeypatch.delenv(name, raising=False)

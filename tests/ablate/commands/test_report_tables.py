@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablate import cli
+from ablate import api, cli
+from ablate.report.render import findings_json
 from ablate.stats.document import validate
 
 Report = Callable[..., dict[str, Any]]
@@ -41,6 +42,23 @@ def report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Report:
         asked = ["report", "--from", str(file), "--out", str(tmp_path / "out"), *arguments]
         assert cli.main([*asked, "--baseline", baseline]) == 0, capsys.readouterr().err
         document = json.loads((tmp_path / "out" / "findings.json").read_text(encoding="utf-8"))
+        validate(document)
+        return document
+
+    return made
+
+
+@pytest.fixture
+def findings(tmp_path: Path) -> Report:
+    """The same document of the same table, without the page, which takes a second to draw."""
+
+    def made(
+        data: pd.DataFrame, margin: float | None = None, method: str = "lora"
+    ) -> dict[str, Any]:
+        file = tmp_path / "table.csv"
+        data.to_csv(file, index=False)
+        found = api.findings_of_table(file, baselines=[{"method": method}], margin=margin)
+        document = json.loads(findings_json(found))
         validate(document)
         return document
 
@@ -77,8 +95,8 @@ def test_one_seed_is_a_value_alone(report: Report) -> None:
         assert cell["mean"] == cell["low"] == cell["high"]
 
 
-def test_two_seeds_are_a_mean_and_a_range(report: Report) -> None:
-    document = report(runs(seeds=2))
+def test_two_seeds_are_a_mean_and_a_range(findings: Report) -> None:
+    document = findings(runs(seeds=2))
     for cell in document["cells"]:
         assert (cell["sd"], cell["ci_low"]) == (None, None)
         assert cell["low"] < cell["mean"] < cell["high"]
@@ -86,38 +104,53 @@ def test_two_seeds_are_a_mean_and_a_range(report: Report) -> None:
     assert of(document)["verdict"] == "undecided"
 
 
-def test_an_arm_without_variance(report: Report) -> None:
+def test_an_arm_without_variance(findings: Report) -> None:
     data = runs()
     data.loc[data["method"] == "shim", "score"] = 90.0
-    document = report(data)
+    document = findings(data)
     assert of(document, "variance")["status"] == "degenerate_zero_variance"
     assert of(document, "variance")["effect_size"] is None
     assert document["cells"][1]["status"] == "degenerate_zero_variance"
     assert (document["cells"][1]["sd"], document["cells"][1]["ci_low"]) == (0.0, None)
 
 
-def test_a_constant_gain_is_for_the_sign_flip_test(report: Report) -> None:
+def test_a_constant_gain_is_for_the_sign_flip_test(findings: Report) -> None:
     data = runs()
     data.loc[data["method"] == "shim", "score"] = data["score"][:6].to_numpy() + 1
-    seen = of(report(data))
+    seen = of(findings(data))
     assert (seen["status"], seen["test"], seen["p_t"]) == (
         "degenerate_zero_variance", "sign-flip", None,
     )  # fmt: skip
     assert seen["p_value"] == 2 / 2**6
 
 
-def test_all_equal(report: Report) -> None:
-    document = report(runs().assign(score=79.0), "--margin", "0.5")
+def test_all_equal(findings: Report) -> None:
+    document = findings(runs().assign(score=79.0), margin=0.5)
     assert of(document)["status"] == "degenerate_no_difference"
     assert (of(document)["estimate"], of(document)["verdict"]) == (0.0, "undecided")
     assert of(document, "equivalence")["verdict"] == "equivalent"
     assert {item["share"] for item in document["variance"]} == {None}
 
 
-def test_a_finished_trial_without_a_number(report: Report) -> None:
+def test_a_page_is_drawn_of_whatever_is_degenerate(report: Report) -> None:
+    """One arm without variance, one of constant gain, one of one seed, one without a number."""
+    data = runs(("lora", "still", "more", "single", "none", "tiny"))
+    by = {arm: data["method"] == arm for arm in data["method"].unique()}
+    data.loc[by["still"], "score"] = 90.0
+    data.loc[by["more"], "score"] = data.loc[by["lora"], "score"].to_numpy() + 1
+    data.loc[by["none"], "score"] = np.nan
+    data.loc[by["tiny"], "score"] *= 1e-300
+    data = data[~by["single"] | (data["seed"] == 0)].assign(status="finished")
+    statuses = {cell["arm"]: cell["status"] for cell in report(data)["cells"]}
+    assert statuses["still"] == "degenerate_zero_variance"
+    assert (statuses["single"], statuses["none"]) == ("insufficient_n", "nan_present")
+    report(runs(arms=("lora",), seeds=2))
+
+
+def test_a_finished_trial_without_a_number(findings: Report) -> None:
     data = runs().assign(status="finished")
     data.loc[2, "score"] = np.nan
-    document = report(data)
+    document = findings(data)
     assert (of(document)["status"], of(document)["n"]) == ("nan_present", 5)
     assert document["cells"][0]["status"] == "nan_present"
 
@@ -133,15 +166,15 @@ def test_a_score_too_large_to_square_is_a_mistake(refused: Callable[..., str]) -
     assert "too large to square" in refused(runs().assign(score=1e300))
 
 
-def test_scores_too_small_to_square_have_no_variance(report: Report) -> None:
+def test_scores_too_small_to_square_have_no_variance(findings: Report) -> None:
     data = runs()
-    document = report(data.assign(score=data["score"] * 1e-300))
+    document = findings(data.assign(score=data["score"] * 1e-300))
     assert of(document)["p_t"] is None
     assert {cell["sd"] for cell in document["cells"]} == {0.0}
 
 
-def test_one_method_has_no_comparison(report: Report) -> None:
-    document = report(runs(arms=("lora",)))
+def test_one_method_has_no_comparison(findings: Report) -> None:
+    document = findings(runs(arms=("lora",)))
     assert (document["findings"], document["over_tasks"]) == ([], [])
     assert document["cells"][0]["n"] == 6
 
@@ -167,11 +200,11 @@ def test_a_table_without_rows_or_columns(refused: Callable[..., str], text: str)
     assert "table.csv" in refused(text) or "no rows" in refused(text)
 
 
-def test_several_metrics_need_a_primary_one(report: Report, refused: Callable[..., str]) -> None:
+def test_several_metrics_need_a_primary_one(findings: Report, refused: Callable[..., str]) -> None:
     both = [runs().assign(metric="acc"), runs().assign(metric="f1")]
     assert "several primary metrics: acc, f1" in refused(pd.concat(both))
     both[1]["primary"], both[0]["primary"] = False, True
-    document = report(pd.concat(both))
+    document = findings(pd.concat(both))
     assert (document["metric"], of(document)["n"]) == ("acc", 6)
 
 
@@ -202,9 +235,9 @@ def test_digits_are_those_asked_for(report: Report, tmp_path: Path) -> None:
     assert cli.main(["report", "--from", file, "--out", str(tmp_path), "--digits", "99"]) == 2
 
 
-def test_unequal_seeds_are_paired_and_listed(report: Report) -> None:
+def test_unequal_seeds_are_paired_and_listed(findings: Report) -> None:
     data = runs(seeds=9)
-    document = report(data[(data["method"] == "lora") | (data["seed"] < 5)])
+    document = findings(data[(data["method"] == "lora") | (data["seed"] < 5)])
     found = [f for f in document["findings"] if f["kind"] == "mean"]
     assert [(f["n"], f["paired"], f["test"]) for f in found][1][1:] == (False, "Welch")
     assert found[0]["dropped_seeds"] == [5, 6, 7, 8]
@@ -212,28 +245,28 @@ def test_unequal_seeds_are_paired_and_listed(report: Report) -> None:
     assert len(document["missing"]) == 4
 
 
-def test_seeds_that_are_not_shared(report: Report) -> None:
+def test_seeds_that_are_not_shared(findings: Report) -> None:
     data = runs()
-    document = report(data.assign(seed=data["seed"] + 100 * (data["method"] == "shim")))
+    document = findings(data.assign(seed=data["seed"] + 100 * (data["method"] == "shim")))
     assert (of(document)["test"], of(document)["paired"]) == ("Welch", False)
     spread = of(document, "variance")
     assert (spread["test"], spread["normal_theory"]) == ("Brown-Forsythe", "F")
 
 
-def test_lower_is_better(report: Report) -> None:
+def test_lower_is_better(findings: Report) -> None:
     data = runs()
     data["score"] += data["method"] == "shim"
-    document = report(data.assign(direction="lower"))
+    document = findings(data.assign(direction="lower"))
     raw = document["cells"][1]["mean"] - document["cells"][0]["mean"]
     assert of(document)["estimate"] == pytest.approx(-raw)
     assert raw > 0
 
 
-def test_one_in_a_hundred_trials_failed(report: Report) -> None:
+def test_one_in_a_hundred_trials_failed(findings: Report) -> None:
     data = runs(tasks=("cola", "rte"), seeds=50).assign(status="finished")
     lost = [7, 160]
     data.loc[lost, "status"], data.loc[lost, "score"] = "diverged", np.nan
-    document = report(data)
+    document = findings(data)
     means = [f for f in document["findings"] if f["kind"] == "mean"]
     assert [(f["n"], f["num_failed"]) for f in means] == [(49, 1), (49, 1)]
     assert all(f["p_failures"] == 1.0 for f in means)
@@ -244,8 +277,8 @@ def test_one_in_a_hundred_trials_failed(report: Report) -> None:
     assert document["over_tasks"][0]["variance"][0]["method"] == "reml"
 
 
-def test_two_hundred_arms(report: Report) -> None:
-    document = report(runs(arms=tuple(f"m{i}" for i in range(200)), seeds=4), baseline="method=m0")
+def test_two_hundred_arms(findings: Report) -> None:
+    document = findings(runs(arms=tuple(f"m{i}" for i in range(200)), seeds=4), method="m0")
     means = [f for f in document["findings"] if f["kind"] == "mean"]
     assert len(means) == 199
     assert {f["adjustment"] for f in means} == {"benjamini-hochberg"}

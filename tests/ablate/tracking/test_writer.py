@@ -104,5 +104,15 @@ def test_the_writer_gives_up_in_time(story: Story) -> None:
     assert writer.problems == ["away"]
 
 
+def test_a_store_found_away_only_at_the_end_is_not_waited_for_as_a_slow_one_is(
+    story: Story,
+) -> None:
+    writer = write_with(Moody([StoreError("away")] * 1000), story)
+    started = time.monotonic()
+    writer.start()
+    assert not writer.close(timeout=600, away=0.1)
+    assert time.monotonic() - started < 60
+
+
 def test_a_writer_that_never_started_closes(story: Story) -> None:
     assert not write_with(Moody([]), story).close(timeout=1)

@@ -168,7 +168,7 @@ def test_what_the_library_cannot_merge_is_refused_by_name() -> None:
 
 def test_merging_leaves_no_trace_of_the_library(tmp_path: Any) -> None:
     case = contract("peft.LoraConfig", r=2)
-    merged = export.merge(case.trained(case.backbone(), 2), case.backbone())
+    merged = export.merge(case.training.member, case.backbone())
     plain = case.backbone().model
     assert set(merged.state_dict()) == set(plain.state_dict())
     merged.save_pretrained(tmp_path)
