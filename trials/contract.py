@@ -81,7 +81,7 @@ class Contract:
 
     @cached_property
     def spec(self) -> TrialSpec:
-        """A trial of the method: 8 steps, warm-up, dropout and accumulation on."""
+        """A trial of the method: 8 steps, warm-up and dropout on."""
         return TrialSpec(
             task="contract",
             backbone="small",
@@ -91,7 +91,6 @@ class Contract:
             recipe=Recipe(
                 steps=8,
                 batch_size=4,
-                accumulate=2,
                 learning_rate=5e-3,
                 schedule=Schedule(warmup=0.1),
                 dropout=Dropout(backbone=0.1, adapter=0.1),

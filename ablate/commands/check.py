@@ -104,5 +104,9 @@ def _method(path: Path, as_json: bool) -> int:
             out(f"  {mark} {outcome.check}")
             if outcome.problem is not None:
                 out(f"       {outcome.problem}")
-    out("every check holds" if not failed else f"{failed} checks do not hold")
+    out(
+        "every check holds"
+        if not failed
+        else f"{failed} check{'s do' if failed > 1 else ' does'} not hold"
+    )
     return 2 if failed else 0

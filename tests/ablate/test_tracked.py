@@ -117,7 +117,7 @@ class FakeWriter:
     def notify(self) -> None:
         self.said.append("notify")
 
-    def close(self, seconds: float, *, interrupted: bool) -> bool:
+    def close(self, seconds: float, *, away: float, interrupted: bool) -> bool:
         self.said.append(("close", interrupted))
         return False
 

@@ -1,5 +1,6 @@
 """Texts that are almost right: a few edits away from ones that are."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -46,7 +47,15 @@ def edited(text: str, changes: list[tuple[float, int, str]]) -> str:
 
 @contextmanager
 def in_time(seconds: float = HANG_SECONDS) -> Iterator[None]:
-    """Measured and not cut off: an exception from outside breaks whatever it falls into."""
+    """Measured and not cut off: an exception from outside breaks whatever it falls into.
+
+    Garbage waits meanwhile: that of all tests before may take a second.
+    """
+    gc.disable()
     begin = time.thread_time()
-    yield
-    assert time.thread_time() - begin < seconds, "it hangs"
+    try:
+        yield
+    finally:
+        took = time.thread_time() - begin
+        gc.enable()
+    assert took < seconds, "it hangs"

@@ -17,7 +17,7 @@ def halves(folder: Path) -> list[Path]:
     return [path for path in folder.glob(".mlflow.db-*") if not path.name.endswith("-journal")]
 
 
-@pytest.mark.parametrize("size", [4096, 300_000])
+@pytest.mark.parametrize("size", [pytest.param(4096, marks=pytest.mark.slow), 300_000])
 def test_a_process_killed_while_it_makes_the_schema_leaves_no_broken_store(
     size: int, tmp_path: Path
 ) -> None:
