@@ -27,7 +27,7 @@ demo: $(STAMP)
 
 test: export HF_HUB_OFFLINE := 1
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests
 
 check: $(STAMP)
 	$(BIN)/ruff check .

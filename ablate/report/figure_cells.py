@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from ablate.fronts import fronts
 from ablate.report import canvas, words
 from ablate.report.canvas import MUTED, Drawing
-from ablate.report.scope import ArmKey, Record, Source, arm_key, direction, metric_of, records
+from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direction, metric_of
 
 _PLOT = 250  # height of the plot itself, in units of the viewBox
 
@@ -27,7 +27,7 @@ def cost_panels(source: Source) -> Iterator[Drawing]:
         if len(known) > 1:
             metric = metric_of(source.findings, panel.task) or "score"
             alt = f"Mean {metric} on {panel.task} against trainable parameters"
-            way = direction(records(source.runs[source.runs["task"] == panel.task].head(1)))
+            way = direction(at_panel(source.runs, panel))
             yield Drawing(panel, "", _cost(known, source.arms, metric, way), alt)
 
 

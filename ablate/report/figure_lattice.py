@@ -24,6 +24,7 @@ from ablate.report.scope import (
     decimals,
     direction,
     metric_of,
+    records,
 )  # fmt: skip
 
 _ACROSS = 6  # boxes in a row; a level with more takes several rows
@@ -44,8 +45,9 @@ def panels(source: Source) -> Iterator[Drawing]:
         rows = at_panel(source.runs, panel)
         metric = metric_of(source.findings, panel.task) or "score"
         way = direction(rows)
+        empty = _empty_sets(records(rows[rows.eq("").any(axis=1)]))
         digits = decimals(source.findings, panel.task)
-        for factor, rest, nodes, order in _lattices(cells, _empty_sets(rows)):
+        for factor, rest, nodes, order in _lattices(cells, empty):
             named = f"{metric}, {way}" if way else metric
             ax = _panel(nodes, factor, order, named, digits)
             said = f" · {rest}" if rest else ""

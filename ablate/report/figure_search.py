@@ -12,7 +12,7 @@ from matplotlib.transforms import Affine2D
 from ablate.frame import NUISANCE_PREFIX
 from ablate.report import canvas, words
 from ablate.report.canvas import INK, SURFACE, Drawing
-from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, metric_of, text
+from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, metric_of, records, text
 
 _PLOT = 250
 
@@ -21,7 +21,7 @@ def panels(source: Source) -> Iterator[Drawing]:
     """One panel per task, backbone and tuned value that search varied."""
     names = [str(name) for name in source.asks.columns if str(name).startswith(NUISANCE_PREFIX)]
     for panel, cells in source.panels.items():
-        rows = at_panel(source.asks, panel)
+        rows = records(at_panel(source.asks, panel))
         for name in names:
             tried = [row for row in rows if not words.missing(row.get(name))]
             if len({text(row[name]) for row in tried}) > 1:

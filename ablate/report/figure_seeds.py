@@ -9,27 +9,31 @@ from matplotlib.axes import Axes
 
 from ablate.report import canvas, words
 from ablate.report.canvas import MUTED, Drawing
-from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direction, text
+from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direction, records, text
 
 MOST_LINES = 60
+MOST_SPOTS = 240  # along the scores of a panel: 1.4 units apart, and a tick is 0.9 wide
 _ROW_MEAN, _ROW_RUNS = -0.12, 0.16  # the mean lies just above the runs it sums up
 
 
 def panels(source: Source) -> Iterator[Drawing]:
     """One panel per task and backbone that has a finished run."""
     for panel, cells in source.panels.items():
-        rows = [row for row in at_panel(source.runs, panel) if _scored(row)]
+        runs = at_panel(source.runs, panel)
+        if runs.empty:
+            continue
+        scored = runs[(runs["status"] == "finished") & runs["score"].notna()]
+        rows = records(scored)
         if rows:
-            metric = text(rows[0].get("metric")) or "score"
+            metric, way = text(rows[0].get("metric")) or "score", direction(scored)
             alt = f"{metric} of each finished run on {panel.task}, by arm"
-            yield Drawing(panel, "", _panel(cells, rows, source.arms), alt)
+            named = f"{metric}{f'  ·  {way}' if way else ''}"
+            yield Drawing(panel, "", _panel(cells, rows, source.arms, named), alt)
 
 
-def _scored(row: Record) -> bool:
-    return row.get("status") == "finished" and not words.missing(row.get("score"))
-
-
-def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey, int]) -> Axes:
+def _panel(
+    cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey, int], named: str
+) -> Axes:
     ax = canvas.row_axes(len(cells), row=50)
     places = {arm_key(cell): place for place, cell in enumerate(cells)}
     _seed_lines(ax, rows, places)
@@ -38,7 +42,7 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
     for row in rows:
         scores_of.setdefault(arm_key(row), []).append(row["score"])
     every = [score for scores in scores_of.values() for score in scores]
-    width = (max(every) - min(every)) / canvas.WIDTH
+    width = (max(every) - min(every)) / MOST_SPOTS
     for place, cell in enumerate(cells):
         key = arm_key(cell)
         look = canvas.look(arms[key], key.label)
@@ -53,9 +57,7 @@ def _panel(cells: Sequence[Record], rows: Sequence[Record], arms: Mapping[ArmKey
         _mean(ax, place, cell, look.colour)
         aside = f"{words.number(cell.get('mean'), decimals)} · n {words.count(cell.get('n'))}"
         canvas.row_label(ax, place, key.label, aside)
-    way = direction(rows)
-    metric = text(rows[0].get("metric")) or "score"
-    canvas.name_axis(ax, f"{metric}{f'  ·  {way}' if way else ''}")
+    canvas.name_axis(ax, named)
     ax.margins(x=0.05)
     return ax
 
@@ -67,7 +69,7 @@ def _ticks(ax: Axes, scores: Sequence[float], place: float, width: float, colour
         ax: to draw on.
         scores: of one arm.
         place: of its row.
-        width: of a spot, one unit of the viewBox.
+        width: of a spot, in units of the score.
         colour: of the arm.
     """
     spots = sorted({round(score / width) * width if width else score for score in scores})

@@ -59,22 +59,22 @@ def source(frame: pd.DataFrame, findings: Record, about: Record) -> Source:
     )
 
 
-def at_panel(rows: pd.DataFrame, panel: PanelKey) -> list[dict[str, Any]]:
+def at_panel(rows: pd.DataFrame, panel: PanelKey) -> pd.DataFrame:
     """The rows of one task on one backbone."""
     if rows.empty:
-        return []
+        return rows
     found = rows[rows["task"] == panel.task]
     if panel.backbone and "backbone" in found.columns:
         found = found[found["backbone"] == panel.backbone]
-    return records(found)
+    return found
 
 
-def direction(rows: Iterable[Record]) -> str:
+def direction(rows: pd.DataFrame) -> str:
     """Which way is better, as the rows say; empty where they do not."""
-    for row in rows:
-        named = text(row.get("direction")).lower()
-        if named:
-            low = named.startswith(("min", "low", "down", "-"))
+    named = rows["direction"].dropna().unique() if "direction" in rows.columns else ()
+    for way in (str(name).lower() for name in named):
+        if way:
+            low = way.startswith(("min", "low", "down", "-"))
             return "lower is better" if low else "higher is better"
     return ""
 

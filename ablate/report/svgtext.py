@@ -71,7 +71,8 @@ def _shorter(match: re.Match[str]) -> str:
     text = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m.group()):.2f}".rstrip("0").rstrip("."),
                   match.group())  # fmt: skip
     text = " ".join(text.split())
-    return re.sub(r"M (\S+) (\S+) L \1 (\S+)(?= M|$)", r"M\1 \2V\3", text)
+    text = re.sub(r"M (\S+) (\S+) L \1 (\S+)(?= M|$)", r"M\1 \2V\3", text)
+    return text.replace(" M", "M")
 
 
 def _variable(match: re.Match[str]) -> str:

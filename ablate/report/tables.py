@@ -81,10 +81,14 @@ def text(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str:
     """CSV text with the given columns first and any others after them, in order of appearance."""
     names = list(dict.fromkeys(columns))
     names += list(dict.fromkeys(name for row in rows for name in row if name not in names))
+    return _written(names, ([exact(row.get(name)) for name in names] for row in rows))
+
+
+def _written(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([exact(name) for name in names])
-    writer.writerows([exact(row.get(name)) for name in names] for row in rows)
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
@@ -131,7 +135,19 @@ def pairs_csv(found: Sequence[Mapping[str, Any]]) -> str:
 
 def trials_csv(frame: pd.DataFrame) -> str:
     """The frame itself, a line per row, in its own column order."""
-    names = [str(name) for name in frame.columns]
-    columns = [frame[name].astype(object).tolist() for name in frame.columns]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return text(rows, names)
+    columns = [_fields(frame[name].astype(object).tolist()) for name in frame.columns]
+    return _written(map(str, frame.columns), zip(*columns, strict=True))
+
+
+def _fields(values: Sequence[Any]) -> list[str]:
+    """A column's fields; most of its texts stand in many rows."""
+    known: dict[str, str] = {}
+    made = []
+    for value in values:
+        if type(value) is not str:
+            made.append(exact(value))
+            continue
+        if value not in known:
+            known[value] = exact(value)
+        made.append(known[value])
+    return made
