@@ -48,7 +48,9 @@ class Spent:
         text = f"{self.seconds / 3600:.3g} {name}-hours ({self.seconds:,.0f} s{kinds})"
         each = self.seconds_per_decided
         if each is not None:
-            text += f", {each / 3600:.3g} for each of {self.num_decided} decided claims"
+            whose = f"each of {self.num_decided} decided claims"
+            whose = whose if self.num_decided > 1 else "the one decided claim"
+            text += f", {each / 3600:.3g} for {whose}"
         elif self.num_claims:
             text += f", none of {self.num_claims} claims decided yet"
         return text

@@ -29,8 +29,12 @@ from trials.training.pack import Pack
 RANKS = "total_rank"
 """The curve of a method whose ranks change."""
 
-_CANCELLED = re.compile(r"key(_proj)?\.bias$")
-"""What has no gradient by definition: a softmax cancels whatever a key's bias adds to its row."""
+_DEAD = 1e-6
+"""Of the largest gradient: what has no more than that has none."""
+
+_CANCELLED = re.compile(r"key(_proj)?\.bias$|encoder\.LayerNorm\.bias$")
+"""What a softmax cancels: whatever a key's bias adds to its row, and most of what the bias of
+DeBERTa's relative positions adds, which is to all keys alike."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Contract:
                     name = _over_sites(path, backbone)
                     size = float(tensor.grad.abs().max())
                     largest[name] = max(largest.get(name, 0.0), size)
-        limit = torch.finfo(torch.float32).eps * max(largest.values())
+        limit = _DEAD * max(largest.values())
         dead = [n for n, size in largest.items() if size <= limit and not _CANCELLED.search(n)]
         _require(not dead, f"no gradient within two updates: {', '.join(dead)}")
 

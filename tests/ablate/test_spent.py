@@ -39,6 +39,7 @@ def test_what_another_study_trained_was_spent_there() -> None:
     ("verdicts", "each", "words"),
     [
         (["supported", "contradicted", "undecided"], 1800.0, "0.5 for each of 2 decided claims"),
+        (["supported", "undecided"], 3600.0, "1 for the one decided claim"),
         (["undecided", "not_robust"], None, "none of 2 claims decided yet"),
         ([], None, "1 GPU-hours (3,600 s on H200)"),
     ],

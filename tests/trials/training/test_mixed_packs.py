@@ -21,7 +21,7 @@ from trials.tasks.base import Encoded
 from trials.training.member import Member
 from trials.training.pack import Pack
 
-STEPS = 24
+STEPS = 30
 ALL_DROPOUT = Dropout(backbone=0.1, adapter=0.1, attention=0.1)
 LONG = Encoded([ids * 2 for ids in DATA.input_ids], None, DATA.labels, DATA.ids, DATA.num_truncated)
 COSINE = Schedule(name="cosine", warmup=2)
@@ -55,8 +55,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """Role -> method and what is special about it: nine methods, with ranks, rates, seeds."""
-ON_EVERY_FAMILY = ("lora", "late", "shim", "stopped", "resumed", "broken", "adapter", "growing")
-"""Whoever something happens to, in company of another kind of each; all are on the first one."""
+ON_EVERY_FAMILY = (
+    "lora", "late", "shim", "stopped", "tlora", "resumed", "broken", "adapter", "growing",
+)  # fmt: skip
+"""Whoever something happens to, of six methods; all roles are on the first family."""
 ENDS = {"stopped": 11, "broken": 13}
 """Steps after which two members take no more."""
 
