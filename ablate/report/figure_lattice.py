@@ -5,11 +5,12 @@ Made for which of LoRA-Mini's four matrices are frozen; it serves any factor who
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -45,7 +46,7 @@ def panels(source: Source) -> Iterator[Drawing]:
         rows = at_panel(source.runs, panel)
         metric = metric_of(source.findings, panel.task) or "score"
         way = direction(rows)
-        empty = _empty_sets(records(rows[rows.eq("").any(axis=1)]))
+        empty = _empty_sets(rows, {name for cell in cells for name in cell.get("factors") or {}})
         digits = decimals(source.findings, panel.task)
         for factor, rest, nodes, order in _lattices(cells, empty):
             named = f"{metric}, {way}" if way else metric
@@ -85,14 +86,10 @@ def _value(cell: Record, factor: str, empty: Mapping[str, set[ArmKey]]) -> str |
     return value if isinstance(value, str) else None
 
 
-def _empty_sets(rows: Iterable[Record]) -> dict[str, set[ArmKey]]:
+def _empty_sets(rows: pd.DataFrame, factors: set[str]) -> dict[str, set[ArmKey]]:
     """Arms that state a factor as the empty set, which cells do not tell from not stating it."""
-    found: dict[str, set[ArmKey]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, str) and value == "":
-                found.setdefault(name, set()).add(arm_key(row))
-    return found
+    known = factors & set(rows.columns)
+    return {name: set(map(arm_key, records(rows[rows[name].eq("")]))) for name in known}
 
 
 def _joined(a: Node, b: Node) -> bool:

@@ -13,6 +13,7 @@ from ablate.report.scope import ArmKey, Record, Source, arm_key, at_panel, direc
 
 MOST_LINES = 60
 MOST_SPOTS = 240  # along the scores of a panel: 1.4 units apart, and a tick is 0.9 wide
+_READ = ("arm", "label", "seed", "score", "metric")  # of a run
 _ROW_MEAN, _ROW_RUNS = -0.12, 0.16  # the mean lies just above the runs it sums up
 
 
@@ -23,7 +24,7 @@ def panels(source: Source) -> Iterator[Drawing]:
         if runs.empty:
             continue
         scored = runs[(runs["status"] == "finished") & runs["score"].notna()]
-        rows = records(scored)
+        rows = records(scored[[name for name in _READ if name in scored.columns]])
         if rows:
             metric, way = text(rows[0].get("metric")) or "score", direction(scored)
             alt = f"{metric} of each finished run on {panel.task}, by arm"

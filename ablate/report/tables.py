@@ -145,7 +145,7 @@ def _fields(values: Sequence[Any]) -> list[str]:
     made = []
     for value in values:
         if type(value) is not str:
-            made.append(exact(value))
+            made.append("" if value is None else exact(value))
             continue
         if value not in known:
             known[value] = exact(value)
