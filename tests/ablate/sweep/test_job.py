@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -200,3 +202,11 @@ def test_what_cannot_start_is_a_result(gpus: list[str], tmp_path: Path) -> None:
     assert result.status == "crashed"
     assert "not_there" in str(result.reason)
     assert (tmp_path / result.files["traceback"]).is_file()
+
+
+def test_a_job_of_a_shared_engine_imports_no_torch() -> None:
+    """It would take three seconds of a core and the memory of it, for every trial of a pack."""
+    modules = "ablate.sweep.job, ablate.sweep.visit, ablate.sweep.engine_actor"
+    code = f"import sys, {modules}; print({{'torch', 'transformers'}} & set(sys.modules))"
+    line = [sys.executable, "-W", "ignore", "-c", code]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "set()\n"
